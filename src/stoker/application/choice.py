@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stoker import engines
 from stoker.application import measured_memory, measured_speed, tuned_arguments
 from stoker.application.completion import with_completion
 from stoker.application.completion_choice import CompletionChoice
 from stoker.application.launch_request import HostFacts, LaunchRequest
 from stoker.application.offers import Offer, candidates
 from stoker.application.ranking import is_better, rank, reordered
+from stoker.engines import learned_drafts
 from stoker.errors import StokerError
 from stoker.models import Model, Purpose
 from stoker.planning import Candidate, Plan, Requirements
@@ -102,6 +104,8 @@ def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
     if problem is None:
         # What `stoker tune` found holds on the machine where it was found.
         startable = tuned_arguments.applied(plans, machine.host) if machine.here else tuple(plans)
+        costly = _requirements(request, machine, purpose)
+        startable = tuple(_without_costly_drafts(plan, costly) for plan in startable)
         return Choice(request, machine, purpose, startable, tuple(blocked))
     if not blocked:
         raise problem
@@ -109,6 +113,14 @@ def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
     suited = [candidate for candidate in open_ if candidate.engine is not None]
     stopped = problem if suited else blocked[0].obstacle
     return Choice(request, machine, purpose, (), tuple(blocked), stopped)
+
+
+def _without_costly_drafts(plan: Plan, requirements: Requirements) -> Plan:
+    """The plan without drafts that `stoker tune` found before they turned out to cost."""
+    drafting = engines.lookup(plan.engine).drafting
+    if drafting is None or not requirements.why_no_drafts(plan.engine, plan.model):
+        return plan
+    return drafting.without(plan)
 
 
 def _best(
@@ -160,6 +172,7 @@ def _requirements(
         cpu_only_engines=machine.cpu_only_engines,
         named=request.model is not None or request.every_model,
         measured_bytes=measured_memory.of(machine.host) if machine.here else {},
+        costly_drafts=learned_drafts.of(machine.host) if machine.here else {},
     )
 
 

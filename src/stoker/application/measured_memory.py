@@ -13,8 +13,8 @@ from typing import Annotated
 import msgspec
 
 from stoker import engines
-from stoker.application.measured_file import MeasuredFile
 from stoker.host import Host
+from stoker.measured_file import MeasuredFile
 from stoker.planning import Plan
 from stoker.planning.requirements import memory_key
 

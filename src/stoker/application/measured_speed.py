@@ -20,8 +20,8 @@ from typing import Annotated
 import msgspec
 
 from stoker import engines
-from stoker.application.measured_file import MeasuredFile
 from stoker.host import Host, lookup_gpu
+from stoker.measured_file import MeasuredFile
 from stoker.planning import Plan, Speed, Traffic
 from stoker.planning.requirements import Need
 

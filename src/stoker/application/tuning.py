@@ -20,6 +20,7 @@ from stoker.application.trial_search import Found, Judged, SearchEvent, search
 from stoker.application.tuned_arguments import Tuned
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.workloads import Wording, request
+from stoker.engines import learned_drafts
 from stoker.errors import StokerError, UsageError
 from stoker.generator_result import GeneratorResult
 from stoker.host import Host
@@ -114,7 +115,17 @@ def _remembered(
     if found.plan is not plan:
         known = tuned_arguments.found(known, plan, found.plan, found.gain)
         tuned_arguments.remember(plan, machine, known)
+        _allow_drafts(plan, found.plan, machine)
     return found
+
+
+def _allow_drafts(before: Plan, plan: Plan, machine: Host) -> None:
+    """Where drafts were measured to be faster, later plans have them, whatever came before."""
+    drafting = engines.lookup(plan.engine).drafting
+    if drafting is None or not drafting.drafts(plan):
+        return
+    if any(plan.argument(name) != before.argument(name) for name in drafting.arguments):
+        learned_drafts.allow(plan, machine)
 
 
 def _spec() -> LaunchSpec:
@@ -133,7 +144,13 @@ def _spec() -> LaunchSpec:
         )
     model = spec.plan.model
     if model.architecture is None and model.path is not None:
-        model = replace(model, architecture=models.load(model.path).architecture)
+        loaded = models.load(model.path)
+        model = replace(
+            model,
+            architecture=loaded.architecture,
+            has_mtp_head=loaded.has_mtp_head,
+            mtp_head_bytes=loaded.mtp_head_bytes,
+        )
     return replace(spec, plan=replace(spec.plan, model=model))
 
 

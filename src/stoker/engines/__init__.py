@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stoker.engines.base import (
     Backend,
+    Drafting,
     Engine,
     EngineFolder,
     InfillApi,
@@ -45,6 +46,7 @@ __all__ = [
     "ENGINES",
     "Backend",
     "ContainerLaunch",
+    "Drafting",
     "Engine",
     "EngineFolder",
     "InfillApi",

@@ -16,6 +16,7 @@ from stoker.errors import StokerError
 from stoker.host import GpuSpec, Host
 from stoker.models import Format
 from stoker.planning import Argument, Candidate, Plan, Requirements, Speed, Traffic, Trial
+from stoker.planning.draft_use import DraftCost
 
 if TYPE_CHECKING:
     import aiohttp  # commands that only look at the state need no HTTP client
@@ -517,6 +518,27 @@ class CompletionOrder:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Drafting:
+    """How an engine drafts tokens that its model then checks: speculative decoding."""
+
+    #: What its counters at ``/metrics`` begin with (``draft_counts``).
+    metrics_prefix: str
+    #: Whether they may be asked for while it answers, and delay nothing.
+    asked_while_busy: bool
+    #: The arguments that make it draft.
+    arguments: tuple[str, ...]
+    #: Whether a plan drafts.
+    drafts: Callable[[Plan], bool]
+    #: What a plan's drafts cost on a host, whose GPUs are of the given kind. The model's shape must
+    #: be known. ``None`` where the costs of its kind of drafts are not known.
+    cost: Callable[[Plan, Host, GpuSpec | None], DraftCost | None]
+
+    def without(self, plan: Plan) -> Plan:
+        """The plan without its drafts. Memory that it has planned for them stays free."""
+        return plan.without_drafts(self.arguments)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Engine:
     """A kind of inference server: all that the rest of Stoker knows of it."""
 
@@ -537,6 +559,8 @@ class Engine:
     running_metric: str | None = None
     #: Its names there for the part of its KV cache that is in use, from 0 to 1.
     kv_cache_metrics: tuple[str, ...] = ()
+    #: ``None``: it does not draft, as far as is known.
+    drafting: Drafting | None = None
     #: For a gateway: the kinds of server behind it, as far as it reports them. A gateway orders its
     #: requests itself.
     behind: Callable[[aiohttp.ClientSession, Backend], Awaitable[tuple[str, ...]]] | None = None

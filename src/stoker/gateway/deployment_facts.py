@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stoker.errors import Problem
+from stoker.planning.draft_use import DraftUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,5 @@ class DeploymentFacts:
     restarts: int = 0
     #: Why it is not ready, where it can't answer.
     problem: Problem | None = None
+    #: What its drafts bring; ``None`` where it drafts nothing, or not enough yet.
+    drafts: DraftUse | None = None

@@ -31,6 +31,12 @@ class Requirements:
     named: bool = False
     #: What plans took of each GPU on this machine beyond what was predicted, by ``memory_key``.
     measured_bytes: Mapping[str, int] = field(default_factory=dict)
+    #: Why models have no drafts on this machine: those cost there, by ``drafts_key``.
+    costly_drafts: Mapping[str, str] = field(default_factory=dict)
+
+    def why_no_drafts(self, engine: str, model: Model) -> str:
+        """Why this model is to have no drafts; empty where it may have some."""
+        return self.costly_drafts.get(drafts_key(engine, model), "")
 
     def more_bytes(self, engine: str, model: Model, gpus: int) -> int:
         """What a plan is to keep of each GPU beyond its prediction, after an earlier start."""
@@ -45,6 +51,11 @@ class Requirements:
 def memory_key(engine: str, model: Model, gpus: int) -> str:
     """What a measurement of memory on one machine holds for."""
     return f"{engine} {model.id} {model.quantization} {gpus}"
+
+
+def drafts_key(engine: str, model: Model) -> str:
+    """What a measurement of drafts on one machine holds for."""
+    return f"{engine} {model.id} {model.quantization}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,9 @@ class Plan:
     usable: bool = True
     #: Tokens a second below which they would rather have a quicker model that is worse.
     comfortable_tokens_per_s: float = 0.0
+    #: What is left of ``decode_tokens_per_s`` where no draft is right, as in prose half of them are
+    #: not; ``None`` where nothing is drafted, or the engine's plans have one figure for both.
+    undrafted_tokens_per_s: float | None = None
     #: What was measured on this machine has made the times to the first token and for each further
     #: one so many times as long as they were predicted.
     corrected_by: tuple[float, float] = (1.0, 1.0)
@@ -155,12 +158,25 @@ class Plan:
         kept = tuple(changed.pop(a.name, a) for a in self.arguments)
         return replace(self, arguments=(*kept, *changed.values()))
 
+    def without_drafts(self, arguments: Iterable[str]) -> Plan:
+        """The plan without these arguments, by which it drafts, at the speed that it has then."""
+        names = {name.replace("-", "_") for name in arguments}
+        kept = tuple(a for a in self.arguments if a.name.replace("-", "_") not in names)
+        plan, decode = replace(self, arguments=kept), self.undrafted_tokens_per_s
+        if decode is None or self.decode_tokens_per_s is None:
+            return plan
+        slower = self.decode_tokens_per_s / decode
+        speed = self.speed and self.speed.times(1.0, slower)
+        return replace(plan, decode_tokens_per_s=decode, undrafted_tokens_per_s=None, speed=speed)
+
     def corrected(self, first_token: float, token: float, reason: str) -> Plan:
         """The plan with these factors on its predicted times, for a reason."""
         decode, prefill = self.decode_tokens_per_s, self.prefill_tokens_per_s
         return replace(
             self,
             decode_tokens_per_s=decode and decode / token,
+            undrafted_tokens_per_s=self.undrafted_tokens_per_s
+            and self.undrafted_tokens_per_s / token,
             prefill_tokens_per_s=prefill and prefill / first_token,
             speed=self.speed and self.speed.times(first_token, token),
             corrected_by=(self.corrected_by[0] * first_token, self.corrected_by[1] * token),

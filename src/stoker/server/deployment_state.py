@@ -17,6 +17,7 @@ from stoker.database_addresses import SQLITE
 from stoker.engines import Options
 from stoker.errors import Problem, StokerError
 from stoker.planning import Plan
+from stoker.planning.draft_use import DraftUse
 from stoker.private_files import write_private
 from stoker.server.engine_state import EngineState, check_move
 from stoker.server.processes import ProcessId
@@ -107,6 +108,8 @@ class LiveState:
     ready_at: float | None = None
     restarts: int = 0
     problem: Problem | None = None
+    #: What its drafts bring; ``None`` where it drafts nothing, and before they show anything.
+    drafts: DraftUse | None = None
 
     @property
     def answering(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 from stoker import engines
 from stoker.engines import Backend
 from stoker.errors import Problem, StokerError
+from stoker.planning import Plan
 from stoker.server import log_file, start_durations
 from stoker.server.argument_overrides import corrected
 from stoker.server.engine_log import EngineLog
@@ -67,6 +68,8 @@ class EngineManager:
         self._timeouts = timeouts
         self._name = record.spec.plan.engine
         self._started: _Started | None = None
+        #: What is to run from now on, instead of what runs.
+        self._next_plan: Plan | None = None
         self._log = log or log_file.logger()
 
     async def run(self) -> Problem | None:
@@ -83,6 +86,11 @@ class EngineManager:
         if self._started is not None and (self._record.state.answering or not paused):
             self._started.run.pause(paused=paused)
 
+    def start_again(self, plan: Plan, why: Problem) -> None:
+        """Refuse requests at once, and start the ready engine again with another plan."""
+        self._gate.close(why)
+        self._next_plan = plan
+
     async def end(self) -> None:
         """Stop the engine, where it runs."""
         started, self._started = self._started, None
@@ -92,12 +100,13 @@ class EngineManager:
 
     async def _run(self) -> Problem | None:
         crashes = 0
-        while True:
-            problem = await self._start_until_ready()
-            if problem is not None or self._stop.is_set():
-                return problem
+        problem = await self._start_until_ready()
+        while problem is None and not self._stop.is_set():
             ready_at = time.monotonic()
             problem = await self._until_it_ends()
+            if self._next_plan is not None and not self._stop.is_set():
+                problem = await self._change_plan(self._next_plan)
+                continue
             if problem is None:
                 return None
             recovered = time.monotonic() - ready_at > self._timeouts.recovered_s
@@ -106,6 +115,8 @@ class EngineManager:
                 return _given_up(crashes, problem)
             if await self._wait_to_restart(self._timeouts.backoff_s[crashes - 1]):
                 return None
+            problem = await self._start_until_ready()
+        return problem
 
     async def _start_until_ready(self) -> Problem | None:
         """Start it, a second time with another argument where that is known to help.
@@ -137,9 +148,11 @@ class EngineManager:
                 raise hangs(self._timeouts.stalled_s)
             if await self._stopped_within(self._timeouts.poll_s):
                 return None
+        is_first = self._record.state.status == "starting"
         self._record.enter("ready")
         self._record.move("ready", ready_at=time.time(), problem=None)
-        start_durations.remember_start(self._record.spec, self._record.state)
+        if is_first:  # its time counts from the start of the deployment
+            start_durations.remember_start(self._record.spec, self._record.state)
         return None
 
     def _correct(self) -> bool:
@@ -158,10 +171,12 @@ class EngineManager:
         return True
 
     async def _until_it_ends(self) -> Problem | None:
-        """Watch a ready engine. Returns why it ended; ``None`` at the order to stop."""
+        """Watch a ready engine. Returns why it ended; ``None`` where it is to stop or change."""
         assert self._started is not None  # noqa: S101  (it is ready)
         run, log = self._started.run, self._started.log
         while not await self._stopped_within(run.check_every_s):
+            if self._next_plan is not None:
+                return None
             if await run.ended():
                 problem = await log.ending()
                 return None if self._stop.is_set() else self._crashed(problem)
@@ -184,6 +199,23 @@ class EngineManager:
         self._gate.close(problem)
         self._log.warning("requests are refused: %s", problem)
         self._record.move("silent", problem=problem)
+
+    async def _change_plan(self, plan: Plan) -> Problem | None:
+        """Start the engine with another plan, or as it was where it does not start with that.
+
+        Returns as ``_start_until_ready``.
+        """
+        before, self._next_plan = self._record.spec.plan, None
+        self._record.replan(plan)
+        self._record.move("restarting", problem=None, engine=None)
+        await self.end()
+        problem = await self._start_until_ready()
+        if problem is None or self._stop.is_set():
+            return problem
+        self._log.error("it does not start: %s It is started as it was.", problem)
+        self._record.replan(before)
+        await self.end()
+        return await self._start_until_ready()
 
     async def _wait_to_restart(self, backoff_s: float) -> bool:
         """Wait before the next start. Whether the order to stop came."""

@@ -17,7 +17,8 @@ EngineState = Literal["starting", "ready", "silent", "restarting", "failed", "st
 #: - ``ready``: it answers, and requests are forwarded.
 #: - ``silent``: it has not ended but can't answer (frozen, paused, unreachable); requests are
 #:   refused.
-#: - ``restarting``: it ended after it was ready; it waits for its next start, or starts again.
+#: - ``restarting``: it ended after it was ready, or its plan was changed; it waits for its next
+#:   start, or starts again.
 #: - ``failed`` and ``stopped`` are final: given up, and stopped by the user.
 NEXT: Mapping[EngineState, tuple[EngineState, ...]] = {
     "starting": ("ready", "failed", "stopped"),

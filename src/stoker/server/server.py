@@ -39,6 +39,7 @@ from stoker.server.completion_engine import CompletionEngine
 from stoker.server.completion_niceness import completion_niceness
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.diagnosis.log_diagnosis import with_command
+from stoker.server.draft_watch import DraftWatch
 from stoker.server.engine_factory import PlannedEngineFactory
 from stoker.server.engine_manager import EngineManager
 from stoker.server.engine_run import EngineFactory
@@ -132,6 +133,8 @@ class Server:
             keeping = asyncio.create_task(heads.keep()) if heads else None
             ahead = self._heads_ahead(http) if heads else None
             reading = asyncio.create_task(ahead.keep()) if ahead else None
+            watch = DraftWatch(self._gateway, http, self._record, manager.start_again)
+            watching = asyncio.create_task(watch.keep())
             try:
                 problem = await manager.run()
                 if problem is not None:
@@ -148,6 +151,7 @@ class Server:
                     if beside:
                         ending.push_async_callback(beside.end)
                     ending.push_async_callback(manager.end)
+                    await _end(watching)
                     if reading:
                         await _end(reading)
                     await self._gateway.drain(self._timings.drain_s)
@@ -210,6 +214,7 @@ def _facts(record: StateRecord) -> DeploymentFacts:
         state.ready_at,
         state.restarts,
         state.problem,
+        state.drafts,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.unit.gateway.browsing import ask, seen_by, shown
 from tests.unit.gateway.test_backend_faults import dies_after_3_tokens
 
 from stoker.gateway.dashboard import page_rendering
+from stoker.planning.draft_use import DraftCost, DraftCounts, DraftUse
 from stoker.usage_records import UsageStore
 from stoker.usage_records.sqlite_database import SqliteDatabase
 
@@ -113,8 +115,24 @@ async def test_deployment_is_shown_as_it_is() -> None:
         assert "for 3 d 4 h" in (await seen_by(front, ADMIN)).text
         front.gateway.belong_to(crashed)
         page = (await seen_by(front, ADMIN)).text
-    assert "Restarting after a crash" in page
+    assert "Starting again" in page
     assert "Out of GPU memory" in page
+
+
+async def test_what_drafts_bring_is_shown_beside_what_runs() -> None:
+    cost = DraftCost(draft_steps=0.25, tokens_per_step=2.5)
+    use = DraftUse(DraftCounts(4000, 8000, 5600), cost)
+    async with shown() as front:
+        front.gateway.belong_to(running)
+        assert "Drafts" not in (await seen_by(front, ADMIN)).text
+        front.gateway.belong_to(lambda: replace(running(), drafts=use))
+        page = (await seen_by(front, ADMIN)).text
+        assert "Drafts: 70% right" in page
+        assert "1.6 × the speed without" in page
+        front.gateway.belong_to(lambda: replace(running(), drafts=replace(use, switched_off=True)))
+        page = (await seen_by(front, ADMIN)).text
+    assert "Drafts switched off" in page
+    assert "the speed without" not in page
 
 
 async def test_engine_that_ended_is_an_error_with_its_diagnosis_also_when_it_is_back() -> None:

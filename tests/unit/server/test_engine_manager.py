@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.unit.server.scripted_engine import PLAN, SLEEPS, ScriptedEngine
 
 from stoker.engines import Backend
 from stoker.errors import Problem
-from stoker.server import deployment_state
+from stoker.server import deployment_state, start_durations
 from stoker.server.deployment_state import Deployment, LaunchSpec
 from stoker.server.engine_manager import EngineManager
 from stoker.server.state_record import StateRecord
@@ -126,6 +128,80 @@ async def test_the_order_to_stop_ends_a_ready_engine_without_a_problem() -> None
     it.stop.set()
     assert await running is None
     assert engine is not None and engine.process() is None
+
+
+OTHER = Problem("The engine is started again.")
+
+
+async def test_a_ready_engine_is_started_again_with_another_plan_at_once_and_as_no_crash() -> None:
+    it = managed(SLEEPS)
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    before, other = it.record.state.engine, replace(PLAN, parallel=2)
+    it.manager.start_again(other, OTHER)
+    assert it.gate.history == ["open", "closed"]  # before anything else can come in
+    while len(it.engine.specs) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await it.until("ready")
+    assert before is not None and before.process() is None
+    assert [spec.plan.parallel for spec in it.engine.specs] == [1, 2]
+    assert it.record.spec.plan is other
+    assert it.record.state.restarts == 0
+    assert it.states == ["starting", "ready", "restarting", "ready"]
+    it.stop.set()
+    assert await running is None
+
+
+class DeafGate(Gate):
+    """Nothing answers in the second start."""
+
+    engine: ScriptedEngine
+
+    async def ready(self, backend: Backend) -> bool:
+        return len(self.engine.specs) != 2
+
+
+async def test_an_engine_that_does_not_start_with_another_plan_is_started_as_it_was() -> None:
+    gate = DeafGate()
+    it = managed(SLEEPS, "raise SystemExit(3)", SLEEPS, gate=gate)
+    gate.engine = it.engine
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    it.manager.start_again(replace(PLAN, parallel=2), OTHER)
+    while len(it.engine.specs) < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await it.until("ready")
+    assert [spec.plan.parallel for spec in it.engine.specs] == [1, 2, 1]
+    assert it.record.spec.plan is PLAN
+    it.stop.set()
+    assert await running is None
+
+
+async def test_the_order_to_stop_goes_before_another_plan() -> None:
+    it = managed(SLEEPS)
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    it.manager.start_again(replace(PLAN, parallel=2), OTHER)
+    it.stop.set()
+    assert await running is None
+    assert len(it.engine.specs) == 1
+
+
+async def test_only_the_first_start_of_a_deployment_is_remembered_as_its_time() -> None:
+    it = managed(SLEEPS)
+    it.record.note(started_at=time.time())
+    running = asyncio.create_task(it.run())
+    await it.until("ready")
+    took_s = start_durations.last_start_s(it.record.spec)
+    assert took_s is not None and took_s < 60
+    it.record.note(started_at=time.time() - 86_400)  # it runs since yesterday
+    it.manager.start_again(PLAN, OTHER)
+    while len(it.engine.specs) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    await it.until("ready")
+    assert start_durations.last_start_s(it.record.spec) == took_s
+    it.stop.set()
+    assert await running is None
 
 
 async def test_the_order_to_stop_ends_an_engine_that_is_starting() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from stoker import server
 from stoker.cli.options import Json
-from stoker.cli.render import output
+from stoker.cli.render import draft_view, output
 from stoker.server import Deployment, LiveState
 
 
@@ -45,6 +45,7 @@ def as_dict(deployment: Deployment | None) -> dict[str, object]:
         "engine_pid": state.engine.pid if state.engine else None,
         "engine_memory_bytes": server.engine_memory_bytes(state),
         "prefill": _prefill(deployment),
+        "drafts": draft_view.as_dict(state.drafts),
         "problem": str(state.problem) if state.problem else None,
         "completion": _completion(deployment),
     }
@@ -116,6 +117,8 @@ def _rows(deployment: Deployment) -> list[tuple[str, str]]:
         rows.append(("Prompts", _prompt_words(totals)))
     if totals and totals.reading_tokens:
         rows.append(("Reading", _reading_words(totals)))
+    if state.drafts is not None:
+        rows.append(("Drafts", draft_view.words(state.drafts)))
     if state.restarts:
         rows.append(("Restarts", str(state.restarts)))
     if state.problem:

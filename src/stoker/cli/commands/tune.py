@@ -15,6 +15,7 @@ from stoker.application.tuning import Stopped, TuningEnd, TuningEvent
 from stoker.cli.options import Json
 from stoker.cli.render import output
 from stoker.cli.render.launch_view import LaunchView
+from stoker.engines import learned_drafts
 from stoker.planning.serving_plan import Value
 from stoker.server import LaunchSpec
 
@@ -65,6 +66,7 @@ def _end_as_with_ctrl_c() -> None:
 
 def _forget(*, json: bool) -> None:
     there = tuned_arguments.forget() | measured_speed.forget() | measured_memory.forget()
+    there |= learned_drafts.forget()
     if json:
         output.as_json({"forgotten": there})
         return

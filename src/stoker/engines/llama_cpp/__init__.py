@@ -3,6 +3,7 @@
 from stoker.engines.base import Engine, Launcher, Planner, PrefillReport
 from stoker.engines.llama_cpp import llama_answers, llama_launch, llama_placement
 from stoker.engines.llama_cpp.llama_container import KEY_VARIABLE
+from stoker.engines.llama_cpp.llama_drafts import DRAFTING
 from stoker.engines.llama_cpp.llama_infill import INFILL
 from stoker.engines.llama_cpp.llama_plan import ENGINE as NAME
 from stoker.engines.llama_cpp.llama_plan import plan_llama
@@ -24,6 +25,7 @@ ENGINE = Engine(
     reports_whole_prompts=True,
     prefill_report=PrefillReport(field="return_progress", key="prompt_progress"),
     running_metric="llamacpp:requests_processing",
+    drafting=DRAFTING,
     # Its slots share one cache: for more users the paging of others is what is wanted.
     planner=Planner(plan=plan_llama, most_users=4, trials=llama_trials),
     launcher=Launcher(

@@ -7,7 +7,7 @@ import sys
 
 from stoker.engines.base import LogMarks, Options, PlacementRequest, ProcessLaunch
 from stoker.engines.container_spec import ContainerLaunch
-from stoker.engines.llama_cpp import llama_container, xllamacpp_package
+from stoker.engines.llama_cpp import llama_container, llama_drafts, xllamacpp_package
 from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
 from stoker.engines.llama_cpp.llama_slots import FOLDER
 from stoker.engines.llama_cpp.llama_worker import HTTP_THREADS
@@ -46,6 +46,7 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
 
     Raises ``StokerError`` where xllamacpp is not installed.
     """
+    plan = plan.with_arguments(_counters(plan))
     if options.endpoint is not None:
         return llama_container.launch(
             plan, port=port, key=key, options=options, env=_THREADS, http_threads=HTTP_THREADS
@@ -71,6 +72,13 @@ def launch(plan: Plan, *, port: int, key: str, options: Options) -> ProcessLaunc
         stdin=json.dumps(spec) + "\n",
         pausable=pausable,
     )
+
+
+def _counters(plan: Plan) -> tuple[Argument, ...]:
+    """What has it count its drafts for ``stoker status``."""
+    if not llama_drafts.drafts(plan):
+        return ()
+    return (Argument("endpoint_metrics", True, "It reports there how many drafts were right."),)
 
 
 def _slot_folder(options: Options) -> tuple[Argument, ...]:

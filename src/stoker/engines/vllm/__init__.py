@@ -2,6 +2,7 @@
 
 from stoker.engines.base import CompletionOrder, Engine, Launcher, Planner
 from stoker.engines.vllm import vllm_log_phases, vllm_placement, vllm_planner
+from stoker.engines.vllm.vllm_drafts import DRAFTING
 from stoker.engines.vllm.vllm_infill import INFILL
 from stoker.engines.vllm.vllm_launch import KEY_VARIABLE, launch
 from stoker.engines.vllm.vllm_planner import NAME
@@ -34,6 +35,7 @@ ENGINE = Engine(
         -1,
     ),
     running_metric="vllm:num_requests_running",
+    drafting=DRAFTING,
     # Since 0.10, and before (vllm/v1/metrics/loggers.py).
     kv_cache_metrics=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
     planner=Planner(

@@ -416,6 +416,8 @@ def _speculative_tokens(candidate: Candidate, requirements: Requirements) -> int
         return 0
     if requirements.concurrency > _MOST_SPECULATIVE_REQUESTS:
         return 0
+    if requirements.why_no_drafts(NAME, candidate.model):
+        return 0
     if "mtp" not in str(known.speculative.get("method", "")):
         return 0  # a drafter of its own would have to be fetched and counted too
     if candidate.model.id.partition("/")[0] != known.id.partition("/")[0]:
@@ -496,6 +498,8 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
         )
     if fit.settings.measured_bytes:
         lines.append(_measured(fit.settings.measured_bytes))
+    if costly := task.requirements.why_no_drafts(NAME, candidate.model):
+        lines.append(costly)
     at_once = _at_once(task, fit)
     if at_once < speed.concurrency:
         lines.append(f"But at most {at_once:,} at once have room: the others would queue.")

@@ -26,6 +26,7 @@ from stoker.engines.vllm.vllm_memory import (
 )
 from stoker.host import GpuSpec
 from stoker.models import Architecture, AttentionLayers
+from stoker.planning.draft_use import DraftCost
 from stoker.planning.parameter_count import count_weights
 from stoker.planning.quantization import Precision, precision_of
 from stoker.planning.serving_plan import Interval, Plan, Speed, Traffic
@@ -64,6 +65,9 @@ _MANY_TOKENS = 1024
 #: gives what was published for Qwen3.8-27B in FP8 on an RTX PRO 6000: 53 tokens/s, and 78 with
 #: three guesses.
 _ACCEPTANCE = 0.54
+#: What a step of one request is taken to read of the cache where the cost of drafts is asked for: a
+#: prompt of agent mode (``requirements.NEEDS``).
+_DRAFT_CONTEXT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -598,6 +602,17 @@ def speed_under(plan: Plan, spec: GpuSpec, traffic: Traffic) -> Speed | None:
         return None
     load, limits = _load_of_plan(plan, shape), _limits_of_plan(plan, traffic)
     return predict(load, hardware, traffic, _drafts(plan), limits)[0]
+
+
+def draft_cost(plan: Plan, spec: GpuSpec, drafts: int) -> DraftCost | None:
+    """What the drafts of a plan cost on ``spec``; ``None`` as for ``speed_under``."""
+    hardware, shape = Hardware.of(spec), plan.model.architecture
+    if plan.gpus < 1 or hardware is None or shape is None or drafts < 1:
+        return None
+    load, (efficiency, _, _) = _load_of_plan(plan, shape), calibrated()
+    context = min(plan.max_model_len, _DRAFT_CONTEXT)
+    plain, drafting = (step_s(load, hardware, 1, context, efficiency, n) for n in (0, drafts))
+    return DraftCost((drafting / plain - 1) / drafts, tokens_per_step(drafts))
 
 
 def _limits_of_plan(plan: Plan, traffic: Traffic) -> Limits:
