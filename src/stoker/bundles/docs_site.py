@@ -42,6 +42,7 @@ NAVIGATION: dict[str, tuple[str, ...]] = {
             "infrastructure",
             "02-backend-decisions",
             "planning",
+            "drafts",
             "two-models",
         ),
         *("models", "host", "04-setup-tgi"),
