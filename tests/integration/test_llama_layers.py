@@ -83,11 +83,13 @@ def test_the_experts_of_just_those_layers_stay_in_main_memory(
     path = write_tiny_gguf(model, tmp_path)
     found = load(path)
     assert found.architecture is not None
-    routed = found.architecture.experts.num_layers if found.architecture.experts else 0
+    assert found.architecture.experts is not None
+    routed = found.architecture.experts.num_layers
     layers = routed - 2
     log = load_log(path, tensor_buft_overrides=override(found, layers))
     moved = set(re.findall(r"tensor (blk\.\S+) \(.*buffer type overridden to CPU", log))
     first = len(model.layers) - routed
+    assert layers > 0
     names = [f"ffn_{part}_exps" for part in ("down", "gate", "up")]
     expected = {f"blk.{n}.{name}.weight" for n in range(first, first + layers) for name in names}
     assert {name for name in moved if name.endswith(".weight")} == expected

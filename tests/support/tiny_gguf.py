@@ -1,11 +1,14 @@
-"""GGUF files of a few hundred kilobytes with all tensors that llama.cpp needs, filled with zeros.
+"""GGUF files of a few hundred kilobytes with all tensors that llama.cpp needs.
 
 llama.cpp loads them and lays out its memory as for a real model of the architecture. The names and
-shapes are those that b11549 names as missing or wrong when it loads a file.
+shapes are those that b11549 names as missing or wrong when it loads a file. Those in ``MODELS`` are
+filled with zeros. Those in ``DRAFTING`` have a head that drafts tokens, and weights with which they
+write, draft and are sometimes right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,7 +219,92 @@ MODELS = [
 ]
 
 
-def write_tiny_gguf(model: TinyModel, folder: Path) -> Path:
+#: Qwen3.5 and its successors: the head attends, whatever the place of its block would mean.
+_QWEN35: Shapes = {**_WIDE, "post_attention_norm.weight": (64,)}
+_QWEN35_STATE = {name: shape for name, shape in _GATED_DELTA.items() if name != "ssm_ba.weight"}
+_QWEN35_STATE |= {"ssm_alpha.weight": (64, 8), "ssm_beta.weight": (64, 8), **_QWEN35}
+_QWEN35_FULL = ATTENTION | _HEAD_NORMS | _QWEN35 | {"attn_q.weight": (64, 128)}
+_GLM: Shapes = {
+    "post_attention_norm.weight": (64,),
+    "ffn_gate_inp.weight": (64, 4),
+    "exp_probs_b.bias": (4,),
+    "ffn_gate_exps.weight": (64, 64, 4),
+    "ffn_up_exps.weight": (64, 64, 4),
+    "ffn_down_exps.weight": (64, 64, 4),
+    "ffn_gate_shexp.weight": (64, 64),
+    "ffn_up_shexp.weight": (64, 64),
+    "ffn_down_shexp.weight": (64, 64),
+}
+_GLM_LAYER = ATTENTION | _GLM
+_GLM_DENSE = ATTENTION | _WIDE | {"post_attention_norm.weight": (64,)}
+_NEXTN: Shapes = {
+    "nextn.eh_proj.weight": (128, 64),
+    "nextn.enorm.weight": (64,),
+    "nextn.hnorm.weight": (64,),
+    "nextn.shared_head_norm.weight": (64,),
+}
+DRAFTING = [
+    TinyModel(
+        "qwen35",
+        {
+            **_HEADS,
+            **_STATE,
+            "ssm.group_count": 4,
+            "rope.dimension_count": 16,
+            "rope.dimension_sections": [2, 3, 3, 0],
+            "nextn_predict_layers": 1,
+        },
+        [*[_QWEN35_STATE] * 3, _QWEN35_FULL, _QWEN35_FULL | _NEXTN],
+        head={"output.weight": (64, len(_WORDS))},
+    ),
+    TinyModel(
+        "glm4moe",
+        {
+            **_HEADS,
+            "leading_dense_block_count": 1,
+            "expert_count": 4,
+            "expert_used_count": 2,
+            "expert_shared_count": 1,
+            "expert_feed_forward_length": 64,
+            "nextn_predict_layers": 1,
+        },
+        [_GLM_DENSE, _GLM_LAYER, _GLM_LAYER, _GLM_LAYER | _NEXTN],
+        head={"output.weight": (64, len(_WORDS))},
+    ),
+]
+
+#: What a tensor of a name and a shape holds.
+Weights = Callable[[str, tuple[int, ...]], np.ndarray]
+
+
+def zeros(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weights of a model that is only loaded."""
+    del name
+    return np.zeros(shape, dtype=np.float32)
+
+
+def writing_weights(seed: int) -> Weights:
+    """Weights with which the next token depends mostly on the last one, and a little on all.
+
+    The head projects mostly the embedding, so that it is right now and then.
+    """
+    random = np.random.default_rng(seed)
+
+    def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1:
+            ones = -1.0 if name.endswith("ssm_a") else float(not name.endswith(".bias"))
+            return np.full(shape, ones, dtype=np.float32)
+        values = random.standard_normal(shape)
+        if name.endswith("eh_proj.weight"):
+            values = np.concatenate([np.eye(64), 0.02 * values[:, 64:]], axis=1)
+        elif name.startswith("blk."):
+            values *= 0.08
+        return values.astype(np.float32)
+
+    return weights
+
+
+def write_tiny_gguf(model: TinyModel, folder: Path, weights: Weights = zeros) -> Path:
     """Write ``model`` into ``folder``."""
     path = folder / f"tiny-{model.architecture}.gguf"
     writer = GGUFWriter(path, model.architecture)
@@ -236,7 +324,7 @@ def write_tiny_gguf(model: TinyModel, folder: Path) -> Path:
     for number, layer in enumerate(model.layers):
         shapes |= {f"blk.{number}.{name}": shape for name, shape in layer.items()}
     for name, shape in shapes.items():
-        writer.add_tensor(name, np.zeros(tuple(reversed(shape)), dtype=np.float32))
+        writer.add_tensor(name, weights(name, tuple(reversed(shape))))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

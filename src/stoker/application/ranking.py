@@ -232,12 +232,14 @@ def _order(plan: Plan) -> tuple[bool, float]:
 def _merit(plan: Plan) -> float:
     """Quality, and up to three points for answers that come quickly; 30 tokens/s are neutral.
 
-    Slower than is comfortable costs ``_SLOW_POINTS`` for each halving. Where engines are about
-    equally quick, the engine's margin decides.
+    Slower than is comfortable costs ``_SLOW_POINTS`` for each halving, and drafts do not count
+    there: how many are right depends on the text. Where engines are about equally quick, the
+    engine's margin decides.
     """
     rate = plan.decode_tokens_per_s or 1.0
+    steady = plan.undrafted_tokens_per_s or rate
     quickness = 1.5 * math.log2(rate / 30)
-    waiting = _SLOW_POINTS * max(0.0, math.log2(max(1.0, plan.comfortable_tokens_per_s) / rate))
+    waiting = _SLOW_POINTS * max(0.0, math.log2(max(1.0, plan.comfortable_tokens_per_s) / steady))
     planner = engines.lookup(plan.engine).planner
     margin = planner.margin if planner is not None else 0.0
     return plan.score + max(-3.0, min(3.0, quickness)) - waiting + margin

@@ -133,7 +133,13 @@ def _spec() -> LaunchSpec:
         )
     model = spec.plan.model
     if model.architecture is None and model.path is not None:
-        model = replace(model, architecture=models.load(model.path).architecture)
+        loaded = models.load(model.path)
+        model = replace(
+            model,
+            architecture=loaded.architecture,
+            has_mtp_head=loaded.has_mtp_head,
+            mtp_head_bytes=loaded.mtp_head_bytes,
+        )
     return replace(spec, plan=replace(spec.plan, model=model))
 
 

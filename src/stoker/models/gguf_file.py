@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,9 @@ from stoker.models.gguf_layers import STATES, GgufLayers
 from stoker.models.gguf_names import PART, all_parts
 from stoker.models.model import Architecture, Model
 
+#: The number of the block that a tensor belongs to.
+_BLOCK = re.compile(r"blk\.(\d+)\.")
+
 
 def load(path: Path) -> Model:
     """The model in a GGUF file; of a split file (``-00001-of-00003``) give the first part.
@@ -23,12 +27,12 @@ def load(path: Path) -> Model:
     """
     header = read_header(path)
     parts = _parts(path, header)
-    more = [read_header(part) for part in parts[1:]]
-    model = describe(header, path.name)
+    headers = [header, *(read_header(part) for part in parts[1:])]
+    # Of a model in parts the first header lists only its own tensors.
+    whole = replace(header, tensors=tuple(t for part in headers for t in part.tensors))
     return replace(
-        model,
+        describe(whole, path.name, whole=True),
         path=path,
-        parameters=sum(h.parameters for h in (header, *more)),
         weights_bytes=sum(part.stat().st_size for part in parts),
     )
 
@@ -46,13 +50,16 @@ def read_header(path: Path) -> GgufHeader:
         ) from error
 
 
-def describe(header: GgufHeader, filename: str) -> Model:
+def describe(header: GgufHeader, filename: str, *, whole: bool = False) -> Model:
     """The model that one header describes; the caller adds where its weights are.
 
-    Raises ``StokerError`` where a fact that planning needs is missing.
+    ``whole``: the header lists the tensors of all parts. Raises ``StokerError`` where a fact that
+    planning needs is missing.
     """
     metadata = header.metadata
-    architecture = _architecture(filename, header)
+    whole = whole or _count_of_parts(header) < 2
+    architecture = _architecture(filename, header, whole=whole)
+    head_bytes = _mtp_head_bytes(header, architecture) if whole else None
     split = PART.fullmatch(filename)
     name = split["name"] if split else filename.removesuffix(".gguf")
     file_type = metadata.get("general.file_type")
@@ -67,12 +74,43 @@ def describe(header: GgufHeader, filename: str) -> Model:
         max_context_tokens=architecture.max_position_embeddings,
         chat_template=_text(metadata.get("tokenizer.chat_template")),
         license=_text(metadata.get("general.license")),
+        has_mtp_head=bool(head_bytes),
+        mtp_head_bytes=head_bytes,
     )
 
 
-def _parts(path: Path, header: GgufHeader) -> list[Path]:
+def _mtp_head_bytes(header: GgufHeader, architecture: Architecture) -> int:
+    """What the blocks take that predict further tokens; 0 where a file has none.
+
+    A header counts them where the converter left them out, too (``--no-mtp`` of llama.cpp's
+    ``convert_hf_to_gguf.py``), so their tensors decide, as in ``llama_model_base::nextn_flags``.
+    """
+    behind = range(architecture.num_layers, architecture.num_layers + architecture.num_mtp_layers)
+    own = [tensor for tensor in header.tensors if _block(tensor.name) in behind]
+    if not any(tensor.name.endswith(".nextn.eh_proj.weight") for tensor in own):
+        return 0
+    return sum(tensor.size_bytes or 0 for tensor in own)
+
+
+def _block(tensor: str) -> int | None:
+    """12 for ``blk.12.attn_q.weight``."""
+    match = _BLOCK.match(tensor)
+    return int(match[1]) if match else None
+
+
+def _routed_blocks(header: GgufHeader) -> frozenset[int]:
+    blocks = (_block(tensor.name) for tensor in header.tensors if "exps." in tensor.name)
+    return frozenset(block for block in blocks if block is not None)
+
+
+def _count_of_parts(header: GgufHeader) -> int:
     count = header.metadata.get("split.count", 0)
-    if not isinstance(count, int) or count < 2:
+    return count if isinstance(count, int) else 0
+
+
+def _parts(path: Path, header: GgufHeader) -> list[Path]:
+    count = _count_of_parts(header)
+    if count < 2:
         return [path]
     match = PART.fullmatch(path.name)
     if match is None or int(match["number"]) != 1 or int(match["count"]) != count:
@@ -105,7 +143,7 @@ def _makes_embeddings(family: str, metadata: Mapping[str, Any]) -> bool:
     return encodes or pools > 0
 
 
-def _architecture(where: str, header: GgufHeader) -> Architecture:
+def _architecture(where: str, header: GgufHeader, *, whole: bool) -> Architecture:
     metadata = header.metadata
     family = _text(metadata.get("general.architecture"))
     if family is None or metadata.get("general.type", "model") != "model":
@@ -144,10 +182,12 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
     kv_heads = fact("attention.head_count_kv", heads)
     head_dim = fact("attention.key_length", hidden // heads if heads else 0)
     facts = {key.removeprefix(f"{family}."): value for key, value in metadata.items()}
-    layers = GgufLayers(family, facts)
+    fact("block_count")  # raises where it is missing
+    layers = GgufLayers(family, facts, _routed_blocks(header) if whole else None)
+    experts = layers.experts()
     return Architecture(
         family=family,
-        num_layers=fact("block_count"),
+        num_layers=layers.num_layers,
         hidden_size=hidden,
         num_attention_heads=heads,
         num_kv_heads=kv_heads,
@@ -156,6 +196,9 @@ def _architecture(where: str, header: GgufHeader) -> Architecture:
         recurrent=layers.recurrent(),
         vocab_size=fact("vocab_size", header.array_lengths.get("tokenizer.ggml.tokens", 0)),
         intermediate_size=_integer(metadata.get(f"{family}.feed_forward_length")),
+        experts=experts,
+        num_dense_layers=layers.num_dense_layers() if experts else None,
+        num_mtp_layers=layers.num_mtp_layers,
         max_position_embeddings=_integer(metadata.get(f"{family}.context_length")),
         tie_word_embeddings=all(t.name != "output.weight" for t in header.tensors),
         raw={k: v for k, v in metadata.items() if not k.startswith("tokenizer.")},

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoker.models import recurrent_layers
-from stoker.models.model import AttentionKind, AttentionLayers, RecurrentLayers
+from stoker.models.model import AttentionKind, AttentionLayers, Experts, RecurrentLayers
 
 Facts = Mapping[str, Any]
 
@@ -50,11 +50,54 @@ class GgufLayers:
 
     architecture: str
     facts: Facts
+    #: The blocks that hold experts; ``None`` where the header does not list all tensors.
+    routed: frozenset[int] | None = None
+
+    @property
+    def num_mtp_layers(self) -> int:
+        """Blocks behind the others that predict further tokens; ``block_count`` has them too."""
+        most = max(0, self.number("block_count") - 1)
+        return min(max(0, self.number("nextn_predict_layers")), most)
 
     @property
     def num_layers(self) -> int:
-        """All blocks."""
-        return self.number("block_count")
+        """The blocks that every token passes through."""
+        return self.number("block_count") - self.num_mtp_layers
+
+    def experts(self) -> Experts | None:
+        """The mixture of experts; ``None`` for a dense model."""
+        number, used = self.number("expert_count"), self.number("expert_used_count")
+        width = self.number("expert_feed_forward_length") or self.number("feed_forward_length")
+        layers = self._num_routed()
+        if not number or not used or not width or not layers:
+            return None
+        shared = self.number("expert_shared_feed_forward_length")
+        return Experts(
+            num_experts=number,
+            experts_per_token=used,
+            intermediate_size=width,
+            num_layers=layers,
+            shared_intermediate_size=shared or self.number("expert_shared_count") * width,
+            latent_size=self.number("moe_latent_size") or None,
+        )
+
+    def num_dense_layers(self) -> int:
+        """Blocks with a feed-forward part of their own and no experts."""
+        widths = self.facts.get("feed_forward_length")
+        listed = isinstance(widths, list)
+        fed = [i for i in range(self.num_layers) if not listed or self._width(i)]
+        return max(0, len(fed) - (self._num_routed() if self.number("expert_count") else 0))
+
+    def _width(self, layer: int) -> int:
+        return self.number("feed_forward_length", layer)
+
+    def _num_routed(self) -> int:
+        """Where the tensors are not known: all blocks behind the leading dense ones, or each of a
+        given step (Llama 4)."""
+        if self.routed is not None:
+            return sum(block < self.num_layers for block in self.routed)
+        behind = self.num_layers - self.number("leading_dense_block_count")
+        return behind // (self.number("interleave_moe_layer_step") or 1)
 
     def attention(self) -> tuple[AttentionLayers, ...]:
         """The layers that keep something for each token, those of one kind together."""
@@ -150,9 +193,13 @@ class GgufLayers:
             return recurrent_layers.short_conv(number, hidden, kernel=kernel)
         kernel = self.number("ssm.conv_kernel")
         if head_dim := self.number("kda.head_dim"):
-            heads = self._heads(0)
             return recurrent_layers.kda(
-                number, hidden, heads=heads, head_dim=head_dim, kernel=kernel
+                number,
+                hidden,
+                heads=self._heads(0),
+                head_dim=head_dim,
+                kernel=kernel,
+                full_gates=2 if self.architecture == "bailingmoe3" else 0,
             )
         inner, state = self.number("ssm.inner_size"), self.number("ssm.state_size")
         heads, groups = self.number("ssm.time_step_rank"), self.number("ssm.group_count")

@@ -257,6 +257,8 @@ def _linear(text: Config, blocks: _Blocks, hidden: int) -> RecurrentLayers | Non
         return _kda(linear, number, hidden)
     if text.get("linear_num_value_heads"):
         return _gated_delta(text, number, hidden)
+    if family(text).startswith("bailing") and text.get("short_conv_kernel_size"):
+        return _ling3(text, number, hidden, head_dim=blocks.head_dim)
     if text.get("attn_type_list") or family(text).startswith(("minimax", "bailing")):
         heads, dim = _positive(text, "num_attention_heads"), blocks.head_dim
         return recurrent_layers.lightning(number, hidden, heads=heads, head_dim=dim)
@@ -283,6 +285,19 @@ def _kda(linear: Config, number: int, hidden: int) -> RecurrentLayers:
         heads=_positive(linear, "num_heads"),
         head_dim=_positive(linear, "head_dim"),
         kernel=_positive(linear, "short_conv_kernel_size"),
+        full_gates=1 if linear.get("use_full_rank_gate") else 0,
+    )
+
+
+def _ling3(text: Config, number: int, hidden: int, *, head_dim: int) -> RecurrentLayers:
+    """Ling 3.0: delta attention with the heads of the layers that attend, and wide gates."""
+    return recurrent_layers.kda(
+        number,
+        hidden,
+        heads=_positive(text, "num_attention_heads"),
+        head_dim=head_dim,
+        kernel=_positive(text, "short_conv_kernel_size"),
+        full_gates=2,
     )
 
 

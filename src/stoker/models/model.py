@@ -108,7 +108,8 @@ class Architecture:
     experts: Experts | None = None
     #: Layers with a dense feed-forward part of ``intermediate_size``.
     num_dense_layers: int | None = None
-    #: Extra blocks that predict further tokens (multi-token prediction); loaded only when used.
+    #: Extra blocks that predict further tokens (multi-token prediction); loaded only when used, and
+    #: none of ``num_layers``.
     num_mtp_layers: int = 0
     #: The rest of config.json or of the GGUF header, for planning that needs it.
     raw: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
@@ -173,6 +174,11 @@ class Model:
     parameters: int | None = None
     #: Size of the weights on disk.
     weights_bytes: int | None = None
+    #: The files hold the blocks that predict further tokens (``Architecture.num_mtp_layers``): who
+    #: converts or quantizes a model may leave them out.
+    has_mtp_head: bool = False
+    #: What those blocks take of ``weights_bytes``.
+    mtp_head_bytes: int | None = None
     architecture: Architecture | None = None
     #: The longest context it can serve.
     max_context_tokens: int | None = None

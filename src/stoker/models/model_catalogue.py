@@ -48,6 +48,8 @@ class Variant:
     #: The quantization of a GGUF, such as ``Q4_K_M``.
     file: str | None = None
     weights_bytes: int | None = None
+    #: The files hold the blocks that predict further tokens, and an engine runs them.
+    mtp_head: bool = False
     #: The one vendor whose GPUs these files are made for, where that is so.
     made_for: Literal["nvidia", "amd"] | None = None
     #: GPUs, by their names here, on which vLLM is known to fail with these files, and why.
@@ -148,6 +150,7 @@ class KnownModel:
             architecture=self.architecture,
             max_context_tokens=self.max_context_tokens,
             license=self.license,
+            has_mtp_head=chosen.mtp_head,
         )
 
 

@@ -69,15 +69,20 @@ def gated_delta(
     )
 
 
-def kda(num_layers: int, hidden: int, *, heads: int, head_dim: int, kernel: int) -> RecurrentLayers:
-    """Kimi delta attention (arXiv:2510.26692)."""
+def kda(
+    num_layers: int, hidden: int, *, heads: int, head_dim: int, kernel: int, full_gates: int = 0
+) -> RecurrentLayers:
+    """Kimi delta attention (arXiv:2510.26692): ``full_gates`` of its two gates (what is forgotten,
+    what is let out) are as wide as the heads; the others go through one head's width."""
+    inner = heads * head_dim
+    gates = full_gates * hidden * inner + (2 - full_gates) * head_dim * (hidden + inner)
     return RecurrentLayers(
         kind="kda",
         num_layers=num_layers,
-        state_elements=heads * head_dim * head_dim,
-        conv_elements=3 * heads * head_dim * (kernel - 1),
-        # Query, key, value, gate and output, each about as wide as the model.
-        weights=5 * hidden * hidden,
+        state_elements=inner * head_dim,
+        conv_elements=3 * inner * (kernel - 1),
+        # Query, key, value and output.
+        weights=4 * hidden * inner + gates + hidden * heads,
     )
 
 

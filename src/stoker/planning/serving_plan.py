@@ -135,6 +135,9 @@ class Plan:
     usable: bool = True
     #: Tokens a second below which they would rather have a quicker model that is worse.
     comfortable_tokens_per_s: float = 0.0
+    #: What is left of ``decode_tokens_per_s`` where no draft is right, as in prose half of them are
+    #: not; ``None`` where nothing is drafted, or the engine's plans have one figure for both.
+    undrafted_tokens_per_s: float | None = None
     #: What was measured on this machine has made the times to the first token and for each further
     #: one so many times as long as they were predicted.
     corrected_by: tuple[float, float] = (1.0, 1.0)
@@ -161,6 +164,8 @@ class Plan:
         return replace(
             self,
             decode_tokens_per_s=decode and decode / token,
+            undrafted_tokens_per_s=self.undrafted_tokens_per_s
+            and self.undrafted_tokens_per_s / token,
             prefill_tokens_per_s=prefill and prefill / first_token,
             speed=self.speed and self.speed.times(first_token, token),
             corrected_by=(self.corrected_by[0] * first_token, self.corrected_by[1] * token),

@@ -79,7 +79,7 @@ MACHINES = {
     "offline-h100": Imagined(described=host("H100", hub_reachable=False)),
     "no-docker": Imagined(described=host("H100", runtimes=(NO_DOCKER, NO_PODMAN))),
     "no-toolkit": Imagined(described=host("L40S", runtimes=(NO_TOOLKIT, NO_PODMAN))),
-    "wsl-no-docker": Imagined(described=host("RTX 5090", wsl2=True, runtimes=(NO_DOCKER,))),
+    "wsl-no-docker": Imagined(described=host("RTX PRO 6000", wsl2=True, runtimes=(NO_DOCKER,))),
     "full-disk": Imagined(described=host("RTX 5090", disk=SMALL_DISK)),
 }
 

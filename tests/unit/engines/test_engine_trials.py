@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,23 @@ def test_llama_cpp_tries_threads_batches_and_more_experts_in_main_memory() -> No
     assert max(values(trials, "n_ubatch"), default=0) <= plan.argument("n_batch")  # type: ignore[operator, type-var]
     (pattern,) = values(trials, ARGUMENT)
     assert routed_layers(str(pattern)) == routed_layers(str(plan.argument(ARGUMENT))) + 2
+
+
+def test_llama_cpp_tries_other_numbers_of_drafts_that_have_room_and_none() -> None:
+    plan, host = llama("qwen3.8-27b", "RTX 5090")
+    planned = plan.argument("speculative.draft.n_max")
+    trials = llama_trials(plan, host)
+    assert set(values(trials, "speculative.draft.n_max")) == {1, 2, 3} - {planned}
+    assert "none" in values(trials, "speculative.types")
+    full = plan.memory.total_bytes - plan.memory.kv_cache_bytes
+    without_room = replace(plan, memory=replace(plan.memory, budget_bytes=full))
+    assert values(llama_trials(without_room, host), "speculative.types") == ["none"]
+
+
+def test_llama_cpp_drafts_nothing_where_the_file_has_no_head() -> None:
+    plan, host = llama("qwen3.6-35b-a3b", "RTX 5090")
+    assert plan.argument("speculative.types") is None
+    assert values(llama_trials(plan, host), "speculative.types") == []
 
 
 def test_vllm_tries_the_next_batches_and_other_numbers_of_guesses() -> None:

@@ -49,6 +49,11 @@ def test_the_same_start_has_the_same_key(plan: Plan) -> None:
     assert llama_slots.key(plan) == llama_slots.key(changed(plan, "cache_ram_mib", 77))
 
 
+def test_nothing_is_kept_where_the_model_drafts_with_its_own_head(plan: Plan) -> None:
+    assert llama_slots.key(changed(plan, "speculative.types", "draft-mtp")) is None
+    assert llama_slots.key(changed(plan, "speculative.types", "none")) is not None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("n_ctx", 4096), ("cache_type_k", 8), ("rope_freq_base", 5), ("chat_template", "x")],

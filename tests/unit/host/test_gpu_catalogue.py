@@ -25,6 +25,7 @@ def test_there_are_at_least_sixty() -> None:
     ("name", "label"),
     [
         ("NVIDIA GeForce RTX 4060 Laptop GPU", "RTX 4060 Laptop 8GB"),
+        ("NVIDIA GeForce RTX 5070 Ti Laptop GPU", "RTX 5070 Ti Laptop 12GB"),
         ("RTX 4060 8GB", "RTX 4060 8GB"),
         ("rtx4060", "RTX 4060 8GB"),
         ("4060 Ti 16 GB", "RTX 4060 Ti 16GB"),

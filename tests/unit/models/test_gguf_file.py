@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import gguf
@@ -11,10 +13,11 @@ import pytest
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.tiny_gguf import DRAFTING, MODELS, TinyModel, write_tiny_gguf
 
 from stoker.data.facts import load_table
 from stoker.errors import StokerError
-from stoker.models import gguf_file
+from stoker.models import Experts, gguf_file
 
 VOCABULARY = 3000
 
@@ -243,3 +246,49 @@ def zeroed(path: Path, name: str) -> Path:
         file.seek(at)
         file.write(struct.pack("<I", 0))
     return path
+
+
+@pytest.mark.parametrize("model", DRAFTING, ids=lambda model: model.architecture)
+def test_a_head_that_predicts_further_tokens_is_none_of_the_layers(
+    model: TinyModel, tmp_path: Path
+) -> None:
+    found = gguf_file.load(write_tiny_gguf(model, tmp_path))
+    assert found.architecture is not None
+    assert found.architecture.num_layers == len(model.layers) - 1
+    assert found.architecture.num_mtp_layers == 1
+    kept = sum(group.num_layers for group in found.architecture.attention)
+    states = sum(group.num_layers for group in found.architecture.recurrent)
+    assert kept + states == found.architecture.num_layers
+    assert found.has_mtp_head
+    assert found.mtp_head_bytes == 4 * sum(prod(shape) for shape in model.layers[-1].values())
+
+
+@pytest.mark.parametrize("count", [0, 5, 2**31])
+def test_a_damaged_count_of_such_blocks_leaves_a_layer(tmp_path: Path, count: int) -> None:
+    (model,) = (model for model in DRAFTING if model.architecture == "qwen35")
+    damaged = replace(model, facts=model.facts | {"nextn_predict_layers": count})
+    architecture = gguf_file.load(write_tiny_gguf(damaged, tmp_path)).architecture
+    assert architecture is not None
+    assert 1 <= architecture.num_layers <= 5
+
+
+@pytest.mark.parametrize(
+    ("family", "routed", "dense", "width"),
+    [("gpt-oss", 4, 0, 0), ("qwen3next", 4, 0, 64), ("glm4moe", 2, 1, 64)],
+)
+def test_the_experts_are_those_of_the_tensors(
+    tmp_path: Path, family: str, routed: int, dense: int, width: int
+) -> None:
+    model = next(m for m in (*MODELS, *DRAFTING) if m.architecture == family)
+    architecture = gguf_file.load(write_tiny_gguf(model, tmp_path)).architecture
+    assert architecture is not None
+    experts = Experts(4, 2, 64, routed, shared_intermediate_size=width)
+    assert architecture.experts == experts
+    assert architecture.num_dense_layers == dense
+
+
+def test_a_dense_model_has_no_experts(good: Path) -> None:
+    architecture = gguf_file.load(good).architecture
+    assert architecture is not None
+    assert architecture.experts is None
+    assert architecture.num_dense_layers is None

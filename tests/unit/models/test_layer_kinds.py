@@ -130,6 +130,17 @@ def mixing(arch: Architecture) -> dict[str, int]:
             {"model_type": "bailing_moe_linear", "layer_group_size": 5},
             {"full": 4, "lightning": 8},
         ),
+        (
+            {
+                "model_type": "bailing_hybrid",
+                "layer_group_size": 6,
+                "short_conv_kernel_size": 4,
+                "kv_lora_rank": 512,
+                "qk_rope_head_dim": 64,
+                "qk_nope_head_dim": 128,
+            },
+            {"latent": 2, "kda": 10},
+        ),
         # Kimi-Linear counts its layers from 1.
         (
             {

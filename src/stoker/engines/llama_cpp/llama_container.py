@@ -40,6 +40,8 @@ _FLAGS = {
     "fit_params": "fit",
     "n_threads_http": "threads-http",
     "slot_save_path": "slot-save-path",
+    "speculative.types": "spec-type",
+    "speculative.draft.n_max": "spec-draft-n-max",
 }
 _CACHE_TYPES: Mapping[Value, str] = {0: "f32", 1: "f16", 8: "q8_0", 30: "bf16"}
 #: Values that the command line names otherwise: llama.h, ggml.h and common.h have the numbers.

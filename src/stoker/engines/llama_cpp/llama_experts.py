@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from stoker.engines.llama_cpp.llama_memory import loaded_bytes
 from stoker.models import Model
 from stoker.planning.parameter_count import count_weights
 from stoker.planning.serving_plan import MemoryPrediction
@@ -24,7 +25,7 @@ def experts_bytes(model: Model) -> int:
     if model.architecture is None or model.weights_bytes is None:
         return 0
     count = count_weights(model.architecture)
-    return int(model.weights_bytes * count.experts / count.total)
+    return int(loaded_bytes(model) * count.experts / count.total)
 
 
 def layers_in_main_memory(model: Model, memory: MemoryPrediction, gpu_bytes: int) -> int | None:

@@ -7,10 +7,11 @@ The sizes are those that llama.cpp b11549 prints while it loads (``llama_kv_cach
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker.models import Architecture, AttentionLayers, Model
 from stoker.planning.formatting import MIB
+from stoker.planning.parameter_count import count_weights
 from stoker.planning.serving_plan import MemoryPrediction
 
 #: The cells of a slot are a multiple of this (``llama_context``, ``llama_kv_cache_iswa``).
@@ -34,6 +35,8 @@ class LlamaCache:
     parallel: int
     n_ubatch: int
     cache_type: str = "f16"
+    #: Tokens that the model's own head drafts before each step; 0 leaves the head out.
+    drafts: int = 0
 
 
 def llama_kv_cache_bytes(architecture: Architecture, cache: LlamaCache) -> int:
@@ -52,7 +55,20 @@ def llama_kv_cache_bytes(architecture: Architecture, cache: LlamaCache) -> int:
         group.num_layers * 4 * (group.state_elements + group.conv_elements)
         for group in architecture.recurrent
     )
-    return int(kv + states * cache.parallel)
+    # A state can't be taken back: one more is kept for each draft that may turn out wrong.
+    kept = cache.parallel * (1 + cache.drafts)
+    return int(kv + states * kept + _head_cache_bytes(architecture, cache))
+
+
+def _head_cache_bytes(architecture: Architecture, cache: LlamaCache) -> float:
+    """The cache of the head that drafts: its blocks attend to all, in 16 bits whatever the other
+    cache has (``common_base_params_to_speculative``)."""
+    if not cache.drafts:
+        return 0
+    whole = [g for g in architecture.attention if g.kind in ("full", "latent")]
+    group = whole[0] if whole else architecture.attention[0]
+    elements = architecture.num_mtp_layers * group.kv_elements_per_token
+    return elements * CACHE_TYPE_BYTES["f16"] * _cells(replace(group, kind="full"), cache)
 
 
 def slot_bytes_per_token(architecture: Architecture, cache_type: str) -> float | None:
@@ -76,11 +92,33 @@ def _cells(group: AttentionLayers, cache: LlamaCache) -> int:
     return _CELLS * math.ceil(kept / _CELLS) * cache.parallel
 
 
+def loaded_bytes(model: Model) -> int:
+    """The weights that are loaded where nothing is drafted. The model's size must be known."""
+    if model.weights_bytes is None:
+        raise ValueError(f"{model.id}: its size is not known")
+    return model.weights_bytes - (model.mtp_head_bytes or 0)
+
+
+def head_bytes(model: Model) -> int:
+    """The weights of the head that drafts: measured, or else those of one block and the projection
+    in front of it, as narrow as the rest."""
+    if model.mtp_head_bytes is not None:
+        return model.mtp_head_bytes
+    architecture = model.architecture
+    if architecture is None:
+        return 0
+    count = count_weights(architecture)
+    block = (count.always_read + count.experts) / architecture.num_layers
+    weights = architecture.num_mtp_layers * (block + 2 * architecture.hidden_size**2)
+    return int(loaded_bytes(model) * weights / count.total)
+
+
 def llama_memory(model: Model, cache: LlamaCache, budget_bytes: int) -> MemoryPrediction:
     """The memory of ``model`` in llama.cpp on a CPU. Its size and architecture must be known."""
-    architecture, weights = model.architecture, model.weights_bytes
-    if architecture is None or weights is None:
-        raise ValueError(f"{model.id}: size or architecture is not known")
+    architecture = model.architecture
+    if architecture is None:
+        raise ValueError(f"{model.id}: its architecture is not known")
+    weights = loaded_bytes(model) + (head_bytes(model) if cache.drafts else 0)
     repacked = _REPACKED.get((model.quantization or "").upper(), _REPACKED_OTHERS)
     return MemoryPrediction(
         weights_bytes=weights,
@@ -100,4 +138,7 @@ def _compute(architecture: Architecture, cache: LlamaCache) -> float:
     query = architecture.num_attention_heads * architecture.head_dim
     activations = 4 * cache.n_ubatch * (2 * widest + 4 * architecture.hidden_size + 2 * query)
     mask = 2 * cache.n_ubatch * cache.max_model_len
-    return activations + mask
+    # The head that drafts has a context of its own. Its buffers take three quarters of the others'
+    # (b11549, one block in both).
+    contexts = 2 if cache.drafts else 1
+    return contexts * (activations + mask)

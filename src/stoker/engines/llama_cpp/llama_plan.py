@@ -6,9 +6,11 @@ Arguments carry the names of ``xllamacpp.CommonParams``; a dotted name is a fiel
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
+from stoker.engines.llama_cpp import llama_drafts
 from stoker.engines.llama_cpp.llama_batch import PromptBatch, batch_arguments, batch_on_cpu
 from stoker.engines.llama_cpp.llama_experts import ARGUMENT as EXPERTS
 from stoker.engines.llama_cpp.llama_experts import (
@@ -36,7 +38,7 @@ ENGINE = "llama.cpp"
 #: The rest stays for the editor, a browser and the system's file cache.
 _MEMORY_SHARE = 0.6
 #: Of a GPU's free memory, less what its driver and compute buffers need beside the model.
-_GPU_SHARE, _GPU_SPARE_BYTES = 0.95, 400 * MIB
+GPU_SHARE, GPU_SPARE_BYTES = 0.95, 400 * MIB
 #: Coding needs a file or two; agent mode sends 15,500 tokens before the first word (measured).
 _DEFAULT_CONTEXT = 32_768
 #: ``LLAMA_MAX_SEQ`` (llama.cpp, src/llama-cparams.h).
@@ -53,7 +55,7 @@ _MOST_PROMPT_CACHE_MIB = 8192
 _SLOT_SIMILARITY = 0.9
 _FLASH_ATTENTION_ON = 1
 #: Types of the cache, the wider first, with ggml's numbers for them (ggml.h).
-_GGML_TYPES = {"f16": 1, "q8_0": 8}
+GGML_TYPES = {"f16": 1, "q8_0": 8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def plan_llama(
     the model was made for, and ``StokerError`` where the model, or that context, does not fit.
     """
     unused, gpu = (gpu, None) if ENGINE in requirements.cpu_only_engines else (None, gpu)
-    fit = fit_llama(host, candidate, requirements, gpu)
+    fit = _with_drafts(fit_llama(host, candidate, requirements, gpu), requirements, gpu)
     plan = plan_of(host, fit, requirements, ENGINE, _arguments(host, fit, requirements.context))
     return plan if unused is None else replace(plan, reasons=(*plan.reasons, _unused_gpu(unused)))
 
@@ -145,6 +147,40 @@ def fit_llama(
     return LlamaFit(place, candidate, cache, memory, speed, share, batch, layers)
 
 
+def _with_drafts(fit: LlamaFit, requirements: Requirements, gpu: GpuSpec | None) -> LlamaFit:
+    """``fit`` with as many drafts as pay and have room on the GPU beside the rest."""
+    on_gpu = fit.gpu_share >= 1 and not fit.cpu_expert_layers
+    # The first tokens of an answer pay for reading the prompt twice (sudoingX/qwen38-mtp, pull 5).
+    short = requirements.purpose == "completion"
+    if short or not on_gpu or not llama_drafts.pays(fit.model, gpu):
+        return fit
+    numbers = llama_drafts.best_drafts(fit.model, fit.speed, _together(fit, requirements))
+    for cache, drafts in product(_narrower(fit.cache, requirements.context), numbers):
+        drafting = replace(cache, drafts=drafts)
+        memory = llama_memory(fit.model, drafting, fit.place.budget_bytes)
+        longer = cache.max_model_len > _DEFAULT_CONTEXT
+        if memory.total_bytes <= (fit.place.spacious_bytes if longer else fit.place.gpu_bytes):
+            memory = replace(memory, device_bytes=fit.memory.device_bytes)
+            return replace(fit, cache=drafting, memory=memory)
+    return fit
+
+
+def _narrower(cache: LlamaCache, context: int | None) -> Iterator[LlamaCache]:
+    """The cache, and what of it is given up for drafts: of a context beyond the usual one half, and
+    then the width of the elements."""
+    yield cache
+    if context is None and cache.max_model_len // 2 >= _DEFAULT_CONTEXT:
+        cache = replace(cache, max_model_len=cache.max_model_len // 2)
+        yield cache
+    if cache.cache_type == "f16":
+        yield replace(cache, cache_type="q8_0")
+
+
+def _together(fit: LlamaFit, requirements: Requirements) -> int:
+    """The requests that are answered at the same time."""
+    return min(requirements.concurrency, fit.cache.parallel)
+
+
 def _in_data_centre(gpu: GpuSpec | None) -> bool:
     return gpu is not None and gpu.kind == "datacenter"
 
@@ -169,8 +205,9 @@ def plan_of(
         speed=speed,
         usable=_is_quick(speed, need_of(requirements)),
         comfortable_tokens_per_s=need_of(requirements).comfortable_tokens_per_s,
+        undrafted_tokens_per_s=_undrafted(fit, requirements),
         decode_tokens_per_s=1 / speed.token_s.expected,
-        prefill_tokens_per_s=fit.speed.prefill_tokens_per_s,
+        prefill_tokens_per_s=fit.speed.prefill_tokens_per_s / _prompt_share(fit),
         gpus=len(host.gpus) if fit.gpu_share > 0 else 0,
         slot_bytes_per_token=_slot_bytes_per_token(fit),
         completion_slots=requirements.completion_slots,
@@ -199,7 +236,7 @@ def place_of(host: Host, gpu: GpuSpec | None) -> LayerPlacement:
         shared = min(host.gpus[0].memory_total_bytes or main, int(0.75 * host.memory.total_bytes))
         return LayerPlacement(main, shared, unified=True, device_bytes=host.memory.total_bytes)
     free = [g.memory_free_bytes or g.memory_total_bytes or 0 for g in host.gpus]
-    room = sum(max(0, int(_GPU_SHARE * one) - _GPU_SPARE_BYTES) for one in free)
+    room = sum(max(0, int(GPU_SHARE * one) - GPU_SPARE_BYTES) for one in free)
     total = sum(g.memory_total_bytes or 0 for g in host.gpus)
     return LayerPlacement(
         main,
@@ -261,7 +298,7 @@ def _largest_cache(
     most = min(max(_DEFAULT_PARALLEL, requirements.concurrency), _MAX_PARALLEL)
     slots = [requirements.parallel] if requirements.parallel else list(range(most, 0, -1))
     slots = [min(number + requirements.completion_slots, _MAX_PARALLEL) for number in slots]
-    usual = list(product(contexts, _GGML_TYPES, slots))
+    usual = list(product(contexts, GGML_TYPES, slots))
     spacious = [] if requirements.context else _spacious(model, requirements, slots)
     least = LlamaCache(usual[-1][0], usual[-1][2], n_ubatch, usual[-1][1])
     memory = llama_memory(model, least, place.budget_bytes)
@@ -352,9 +389,10 @@ def _speed(fit: LlamaFit, requirements: Requirements) -> Speed:
     of 1.5 either way.
     """
     speed, need, wanted = fit.speed, need_of(requirements), requirements.concurrency
-    together = min(wanted, fit.cache.parallel)
-    prompt = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit))
-    token = speed.token_s(together) + (together - 1) * prompt / need.answer_tokens
+    together = _together(fit, requirements)
+    prompt = speed.first_token_s(need.prompt_tokens * (1 - need.prefix_hit)) * _prompt_share(fit)
+    token = llama_drafts.token_s(speed, together, fit.cache.drafts)
+    token += (together - 1) * prompt / need.answer_tokens
     rounds = math.ceil(wanted / together) - 1
     answer = need.answer_tokens * token
     first = prompt * (1 + (together - 1) / 2) + rounds / 2 * (together * prompt + answer)
@@ -364,6 +402,21 @@ def _speed(fit: LlamaFit, requirements: Requirements) -> Speed:
         first_token_s=Interval(first, first / _UNSURE, first * _UNSURE),
         token_s=Interval(token, token / _UNSURE, token * _UNSURE),
     )
+
+
+def _undrafted(fit: LlamaFit, requirements: Requirements) -> float | None:
+    if not fit.cache.drafts:
+        return None
+    without = replace(fit, cache=replace(fit.cache, drafts=0))
+    return 1 / _speed(without, requirements).token_s.expected
+
+
+def _prompt_share(fit: LlamaFit) -> float:
+    """What reading a prompt takes more where the head that drafts reads it, too."""
+    architecture = fit.model.architecture
+    if architecture is None or not fit.cache.drafts:
+        return 1.0
+    return 1 + architecture.num_mtp_layers / architecture.num_layers
 
 
 def _is_quick(speed: Speed, need: Need) -> bool:
@@ -458,13 +511,14 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
         Argument("cpuparams_batch.n_threads", host.cpu.cores, "The same for reading prompts."),
         *_layer_arguments(fit),
         *batch_arguments(fit.batch),
+        *llama_drafts.draft_arguments(cache.drafts, _drafts_reason(fit)),
         Argument(
             "flash_attn_type",
             _FLASH_ATTENTION_ON,
             "Attention without a table of context x context scores in memory.",
         ),
-        Argument("cache_type_k", _GGML_TYPES[cache.cache_type], _cache_reason(fit)),
-        Argument("cache_type_v", _GGML_TYPES[cache.cache_type], "The same as for the keys."),
+        Argument("cache_type_k", GGML_TYPES[cache.cache_type], _cache_reason(fit)),
+        Argument("cache_type_v", GGML_TYPES[cache.cache_type], "The same as for the keys."),
         Argument(
             "cache_ram_mib",
             min(_MOST_PROMPT_CACHE_MIB, spare),
@@ -481,6 +535,19 @@ def _arguments(host: Host, fit: LlamaFit, context: int | None) -> tuple[Argument
             False,
             "The plan has made it fit already; llama.cpp must not choose another context.",
         ),
+    )
+
+
+def _drafts_reason(fit: LlamaFit) -> str:
+    """Why the model drafts: speed with and without, for one request, and the memory."""
+    drafts = fit.cache.drafts
+    plain, drafting = (llama_drafts.token_s(fit.speed, 1, number) for number in (0, drafts))
+    without = llama_memory(fit.model, replace(fit.cache, drafts=0), fit.memory.budget_bytes)
+    return (
+        f"The model's own head drafts {drafts} {'token' if drafts == 1 else 'tokens'}, which the "
+        f"GPU checks at once: about {1 / drafting:.0f} tokens/s instead of {1 / plain:.0f}, where "
+        f"{llama_drafts.ACCEPTANCE:.0%} are right behind right ones, as published for "
+        f"Qwen3.8-27B. It takes {size(fit.memory.total_bytes - without.total_bytes)}."
     )
 
 

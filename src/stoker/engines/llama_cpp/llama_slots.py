@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json
 from stoker.engines.base import Backend, SavedSlot, SlotFiles
+from stoker.engines.llama_cpp.llama_drafts import KIND, OFF
 from stoker.planning import Plan
 
 if TYPE_CHECKING:
@@ -47,10 +48,14 @@ def key(plan: Plan) -> str | None:
     argument leads to.
 
     ``None`` where they are not to be kept: layers that keep only the end of a context can't take up
-    an earlier place in it, and the user may have given a folder (an empty one turns it off). Raises
-    ``OSError`` where the model's file can't be read.
+    an earlier place in it; a file lacks what the head that drafts has read, and a slot restored
+    over less than that answers 500 from then on
+    (``findings/llamacpp-restored-slot-fails-where-it-drafts.sh``); and the user may have given a
+    folder (an empty one turns it off). Raises ``OSError`` where the model's file can't be read.
     """
     if plan.slot_bytes_per_token is None or plan.model.path is None:
+        return None
+    if plan.argument(KIND) not in (None, OFF):
         return None
     if plan.argument(FOLDER) is not None:
         return None

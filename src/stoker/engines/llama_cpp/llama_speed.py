@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stoker.engines.llama_cpp.llama_memory import head_bytes, loaded_bytes
 from stoker.host import Cpu, GpuSpec
 from stoker.models import Architecture, Model
 from stoker.planning.parameter_count import WeightCount, count_weights
@@ -55,6 +56,9 @@ class LlamaSpeed:
     prefill_tokens_per_s: float
     #: What a token takes longer for each further request that is answered at the same time.
     further_s: float
+    #: Seconds of one draft by the model's multi-token-prediction head: its block and the output
+    #: head are read.
+    draft_s: float = 0.0
 
     def token_s(self, requests: int = 1) -> float:
         """Seconds for one token of each of ``requests`` that are answered at the same time."""
@@ -82,17 +86,17 @@ def llama_speed(
     how many memory channels are filled, is not known.
     """
     architecture = model.architecture
-    if architecture is None or model.weights_bytes is None:
-        raise ValueError(f"{model.id}: size or architecture is not known")
-    count = count_weights(architecture)
+    if architecture is None:
+        raise ValueError(f"{model.id}: its architecture is not known")
+    count, weights = count_weights(architecture), loaded_bytes(model)
     kv_bytes = 2 * context_tokens * _kv_elements(architecture)
-    read_bytes = model.weights_bytes * _share_read(count, architecture) + kv_bytes
+    read_bytes = weights * _share_read(count, architecture) + kv_bytes
     flops = 2 * _multiply_adds(count, architecture) + 2 * context_tokens * _attention_width(
         architecture
     )
     bytes_s, flops_s = bandwidth(cpu), _flops(cpu)
     # Further requests use what was read for the first, except that each has experts of its own.
-    own_bytes = model.weights_bytes * _share_routed(count, architecture)
+    own_bytes = weights * _share_routed(count, architecture)
     if gpu is None or gpu_share <= 0:
         further_s = _FURTHER_PROMPT_TOKENS * flops / flops_s + own_bytes / bytes_s
         return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s)
@@ -103,7 +107,7 @@ def llama_speed(
     routed_byte_s = (1 - cpu_experts) * byte_s + cpu_experts / bytes_s
     # Weights that stay in main memory are sent to the GPU for each batch of a prompt.
     kept = 1 - gpu_share + cpu_experts * count.experts / count.total
-    sent_s = kept * model.weights_bytes / _PCIE_BYTES_S / _PROMPT_BATCH
+    sent_s = kept * weights / _PCIE_BYTES_S / _PROMPT_BATCH
     prompt_s = flops / gpu_flops_s + sent_s
     launches_s = gpu_share * _launches_s(architecture, gpu)
     if architecture.experts is not None:
@@ -114,6 +118,8 @@ def llama_speed(
         / ((read_bytes - own_bytes) * byte_s + own_bytes * routed_byte_s + launches_s),
         prefill_tokens_per_s=1 / prompt_s,
         further_s=_FURTHER_PROMPT_TOKENS * arithmetic_s + own_bytes * routed_byte_s,
+        draft_s=(head_bytes(model) + weights * count.embedding / count.total) * byte_s
+        + _DENSE_LAYER_S,
     )
 
 

@@ -33,7 +33,15 @@ def configure(params: Any, spec: dict[str, Any]) -> None:
         target = params
         for parent in parents:
             target = getattr(target, parent)
-        setattr(target, leaf, value)
+        setattr(target, leaf, _kinds(value) if name == "speculative.types" else value)
+
+
+def _kinds(names: str) -> list[Any]:
+    """The kinds of drafts that ``--spec-type`` of llama.cpp calls ``none`` or ``draft-mtp``."""
+    from xllamacpp.xllamacpp import common_speculative_type as kinds  # noqa: PLC0415  (slow)
+
+    prefix = "COMMON_SPECULATIVE_TYPE_"
+    return [kinds[prefix + name.upper().replace("-", "_")] for name in names.split(",")]
 
 
 def _end_with_parent() -> None:
