@@ -104,6 +104,7 @@ def architecture_from_config(config: Config) -> Architecture:
         experts=experts,
         num_dense_layers=_num_dense_layers(text, blocks, experts),
         num_mtp_layers=_mtp_layers(text),
+        ngram_tables=_ngram_tables(text, hidden_size),
         raw=dict(text),
     )
 
@@ -171,11 +172,16 @@ def _latent(text: Config, num_layers: int) -> AttentionLayers:
 
 
 def _compressed(text: Config, blocks: _Blocks) -> tuple[AttentionLayers, ...]:
-    """DeepSeek V4: each layer keeps a short window, and most also one entry for n tokens."""
-    ratios = Counter(listed_values(text, "compress_ratios")[: blocks.num_layers])
+    """DeepSeek V4: each layer keeps a short window, and most also one entry for n tokens.
+
+    V4.1 names the layers that keep entries; the others read those of the last one before them.
+    """
+    ratios = listed_values(text, "compress_ratios")[: blocks.num_layers]
+    sources = listed_values(text, "kv_source_layer_ids")
+    kept = Counter(r if not sources or i in sources else 0 for i, r in enumerate(ratios))
     window = _first(text, "sliding_window")
     groups = []
-    for ratio, number in sorted(ratios.items()):
+    for ratio, number in sorted(kept.items()):
         groups.append(
             AttentionLayers(
                 kind="compressed" if ratio else "sliding",
@@ -187,7 +193,10 @@ def _compressed(text: Config, blocks: _Blocks) -> tuple[AttentionLayers, ...]:
                 compress_ratio=ratio or 1,
                 # Layers that compress by 4 choose entries with an indexer, which keeps keys of
                 # its own; layers that compress by 128 read every entry (DeepSeek V4's CSA, HCA).
-                index_dim=(_first(text, "index_head_dim") or 0) if ratio == 4 else 0,
+                # V4.1 chooses everywhere, by keys of the layers that keep entries.
+                index_dim=(_first(text, "index_head_dim") or 0)
+                if ratio == 4 or (ratio and sources)
+                else 0,
             )
         )
     return tuple(groups)
@@ -234,6 +243,9 @@ def _group(text: Config, blocks: _Blocks, kind: str, kv_heads: int, number: int)
         num_kv_heads=_first(text, "num_global_key_value_heads") or kv_heads,
         key_dim=key,
         value_dim=_first(text, "v_head_dim") or key,
+        # Qwen4 keeps one key of the indexer for some tokens: its share of each.
+        index_dim=(_first(text, "indexer_head_dim") or 0)
+        // (_first(text, "indexer_compress_ratio") or 1),
     )
 
 
@@ -518,6 +530,20 @@ def _mtp_layers(text: Config) -> int:
     if text.get("use_mtp") is False:
         return 0
     return _first(text, *names) or 0
+
+
+def _ngram_tables(text: Config, hidden: int) -> tuple[int, ...]:
+    """DeepSeek V4.1 gives the rows of each table. Qwen4 gives the least rows of a head, and all
+    heads together are ``ple_embed_dim`` wide; primes and padding add five rows to a million."""
+    rows = [number for number in _whole(listed_values(text, "engram_num_embeddings")) if number]
+    if rows:
+        width = _positive(text, "engram_head_dim")
+        return tuple(number * width for number in rows)
+    layers = listed_values(text, "ple_layer_ids")
+    if not layers:
+        return ()
+    width = _first(text, "ple_embed_dim") or hidden
+    return (_positive(text, "ngram_vocab_size_base") * width,) * len(layers)
 
 
 def _first(text: Config, *names: str, most: Callable[[list[int]], int] = max) -> int | None:

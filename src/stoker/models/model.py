@@ -28,7 +28,8 @@ class AttentionLayers:
     ``window_tokens``; ``latent`` (MLA) keeps one vector of ``kv_lora_rank + qk_rope_head_dim``
     that every head reads, so ``num_kv_heads`` is 1, ``value_dim`` 0, and tensor parallelism does
     not divide it; ``compressed`` (DeepSeek V4) keeps one entry for ``compress_ratio`` tokens
-    beside a window of uncompressed ones.
+    beside a window of uncompressed ones. A layer that reads what another one keeps counts with
+    what it keeps itself: a window (DeepSeek V4.1), or nothing, and then in no group (Gemma 4).
     """
 
     kind: AttentionKind
@@ -39,7 +40,7 @@ class AttentionLayers:
     value_dim: int
     window_tokens: int | None = None
     compress_ratio: int = 1
-    #: Elements of the sparse indexer's key for one entry (DeepSeek V3.2 and V4), else 0.
+    #: Elements of the sparse indexer's key for one entry (DeepSeek V3.2 and V4, Qwen4), else 0.
     index_dim: int = 0
 
     @property
@@ -111,6 +112,9 @@ class Architecture:
     #: Extra blocks that predict further tokens (multi-token prediction); loaded only when used, and
     #: none of ``num_layers``.
     num_mtp_layers: int = 0
+    #: Parameters of each table of n-gram embeddings: looked up by a hash of the last tokens, and
+    #: multiplied by nothing (Engram, arXiv:2601.07372; Qwen calls it PLE).
+    ngram_tables: tuple[int, ...] = ()
     #: The rest of config.json or of the GGUF header, for planning that needs it.
     raw: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
 

@@ -29,6 +29,7 @@ class WeightCount:
 
     #: The input embedding, and the output head of the same size.
     embedding: int
+    #: With what mixes several residual streams and brings looked-up rows into them.
     attention: int
     recurrent: int
     dense: int
@@ -39,12 +40,14 @@ class WeightCount:
     tied: bool
     #: Embeddings that Gemma 3n and 4 look up again in every layer.
     per_layer_embedding: int = 0
+    #: Embeddings that are looked up by the last tokens together.
+    ngram_embedding: int = 0
 
     @property
     def total(self) -> int:
         """All parameters that are stored."""
         embeddings = self.embedding * (1 if self.tied else 2) + self.per_layer_embedding
-        return embeddings + self.always_read + self.experts
+        return embeddings + self.ngram_embedding + self.always_read + self.experts
 
     @property
     def always_read(self) -> int:
@@ -78,7 +81,8 @@ def _count(architecture: Architecture) -> WeightCount:
     return WeightCount(
         embedding=architecture.vocab_size * hidden,
         attention=sum(_attention(group, architecture) for group in architecture.attention)
-        + _sharing_attention(architecture),
+        + _sharing_attention(architecture)
+        + _residual_streams(architecture),
         recurrent=sum(group.num_layers * group.weights for group in architecture.recurrent),
         dense=_dense(architecture, matrices),
         shared_experts=matrices * hidden * experts.shared_intermediate_size * experts.num_layers
@@ -90,6 +94,7 @@ def _count(architecture: Architecture) -> WeightCount:
         per_layer_embedding=architecture.num_layers
         * _int(raw, "vocab_size_per_layer_input")
         * _int(raw, "hidden_size_per_layer_input"),
+        ngram_embedding=sum(architecture.ngram_tables),
     )
 
 
@@ -119,7 +124,8 @@ def _attention(group: AttentionLayers, architecture: Architecture) -> int:
     else:
         heads = _query_heads(group, architecture)
         output = group.value_dim or group.key_dim
-        query = heads * group.key_dim * (2 if raw.get("attn_output_gate") else 1)
+        gated = raw.get("attn_output_gate") or raw.get("output_gate_type")
+        query = heads * group.key_dim * (2 if gated else 1)
         keys_values = group.num_kv_heads * (group.key_dim + group.value_dim)
         one = hidden * (query + keys_values + heads * output)
     return group.num_layers * one
@@ -130,6 +136,17 @@ def _sharing_attention(architecture: Architecture) -> int:
     sharing = _int(architecture.raw, "num_kv_shared_layers")
     width = architecture.num_attention_heads * architecture.head_dim
     return sharing * 2 * architecture.hidden_size * width
+
+
+def _residual_streams(architecture: Architecture) -> int:
+    """Qwen4's low-rank mixers before attention and experts, and a key for each stream and a value
+    of the rows looked up (vLLM's ``qwen4_exp`` and ``deepseek_v41``)."""
+    raw, hidden = architecture.raw, architecture.hidden_size
+    streams = _int(raw, "hc_count", "hc_mult")
+    mixers = 2 * architecture.num_layers * 2 * streams * hidden * _int(raw, "hc_lowrank")
+    heads = (_int(raw, "engram_max_ngram_size") - 1) * _int(raw, "engram_n_heads")
+    width = _int(raw, "ple_embed_dim") or heads * _int(raw, "engram_head_dim")
+    return mixers + len(architecture.ngram_tables) * width * (streams + 1) * hidden
 
 
 def _query_heads(group: AttentionLayers, architecture: Architecture) -> int:

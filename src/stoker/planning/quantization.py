@@ -73,6 +73,8 @@ class Precision:
     expert_bits: float
     #: Embedding and output head.
     table_bits: float = 16.0
+    #: Embeddings of n-grams.
+    ngram_bits: float = 16.0
     #: fp16, fp8, fp4, mxfp4 or int8, or ``widened``: what the narrowest part is multiplied in.
     math: str = "fp16"
 
@@ -87,6 +89,7 @@ class Precision:
         tables = count.embedding * (1 if count.tied else 2) + count.per_layer_embedding
         bits = (
             tables * self.table_bits
+            + count.ngram_embedding * self.ngram_bits
             + count.routers * 16
             + (count.attention + count.recurrent) * self.attention_bits
             + count.dense * self.dense_bits
@@ -117,6 +120,7 @@ def precision_of(quantization: str | None, architecture: Architecture) -> Precis
         dense_bits=8.0 if name == "fp4-fp8" else bits,
         shared_bits=kept,
         expert_bits=bits,
+        ngram_bits=_ngram_bits(name, bits),
         math=math,
     )
 
@@ -135,6 +139,14 @@ def weights_bytes(model: Model) -> int | None:
     except UsageError:
         return None
     return int(precision.weight_bytes(count_weights(model.architecture)))
+
+
+def _ngram_bits(name: str, bits: float) -> float:
+    """Tables of n-grams are in 8 bits beside narrower parts: Qwen3.8-Flash-Next's with one scale
+    (its FP8 and nvidia's NVFP4 form), DeepSeek-V4.1-Flash's with one for 32."""
+    if bits >= 16:
+        return 16.0
+    return _BITS["mxfp8"] if name in ("mxfp8", "fp4-fp8") else 8.0
 
 
 def _kept_bits(name: str, bits: float, architecture: Architecture) -> float:

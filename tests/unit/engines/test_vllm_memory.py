@@ -18,9 +18,11 @@ from stoker.engines.vllm.vllm_memory import (
     kv_bytes_per_token,
     longest_context,
     max_concurrency,
+    ngram_host_bytes,
     state_bytes_per_sequence,
     visible_bytes,
     vllm_memory,
+    weights_per_gpu,
 )
 from stoker.errors import UsageError
 from stoker.models import (
@@ -84,6 +86,47 @@ def test_measured_cache_bytes_hold_the_measured_tokens(
     """Logs of benchmarks/data/measured_memory.csv, rounded there to 0.01 GiB."""
     concurrency = max_concurrency(shape(model), settings, kv_gib * GIB)
     assert concurrency * settings.max_model_len == pytest.approx(tokens, rel=0.011)
+
+
+@pytest.mark.parametrize(
+    ("model", "tensor_parallel", "bytes_"),
+    [
+        # vllm/models/deepseek_v41/attention.py: four layers keep entries of 584 bytes and an
+        # indexer's key of 132, one for each token and three for each two.
+        ("deepseek-v4.1-flash", 1, (1 + 3 / 2) * (584 + 132)),
+        ("deepseek-v4.1-flash", 8, (1 + 3 / 2) * (584 + 132)),
+        # vllm/models/qwen4_exp: 12 layers of 2 heads, and a key of 128 values for each four tokens
+        # that every GPU has whole.
+        ("qwen3.8-flash-next", 1, 12 * (2 * 2 * 256 * 2 + 128 * 2 / 4)),
+        ("qwen3.8-flash-next", 4, 12 * (2 * 256 * 2 + 128 * 2 / 4)),
+    ],
+)
+def test_a_token_takes_what_vllms_classes_of_the_model_reserve(
+    model: str, tensor_parallel: int, bytes_: float
+) -> None:
+    settings = VllmSettings(131_072, tensor_parallel_size=tensor_parallel)
+    assert kv_bytes_per_token(shape(model), settings) == pytest.approx(bytes_)
+
+
+def test_deepseek_v4_is_planned_near_what_vllm_logged_with_its_compressors_states() -> None:
+    """Issue 51041: 7.01 GiB on two H20, vLLM 0.26, at a length of 912,128."""
+    settings = VllmSettings(
+        912_128, max_num_batched_tokens=8_192, tensor_parallel_size=2, minor_version=26
+    )
+    held = max_concurrency(shape("deepseek-v4-flash"), settings, 7.01 * GIB)
+    assert held * 912_128 == pytest.approx(1_009_661, rel=0.05)
+
+
+def test_tables_of_ngrams_lie_in_main_memory_unless_they_are_put_on_the_gpus() -> None:
+    """nvidia's NVFP4 form on two RTX PRO 6000, vLLM 0.30: 39.3 GiB a GPU, 65 GB of main memory."""
+    known, form = find_known_model("nvidia/Qwen3.8-Flash-Next-NVFP4")
+    arch, precision = known.architecture, precision_of(form.format, known.architecture)
+    two = VllmSettings(262_144, tensor_parallel_size=2)
+    held = weights_per_gpu(arch, precision, two, form.weights_bytes)
+    assert held / GIB == pytest.approx(39.3, rel=0.04)
+    assert ngram_host_bytes(arch, precision, 2) == pytest.approx(65e9, rel=0.06)
+    on_gpus = weights_per_gpu(arch, precision, replace(two, ngram_on_gpus=True), form.weights_bytes)
+    assert on_gpus - held == pytest.approx(51_200_245_760 / 2, rel=1e-5)
 
 
 def test_a_version_that_kept_a_mamba_state_for_each_block_holds_so_many_fewer_tokens() -> None:

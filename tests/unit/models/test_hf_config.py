@@ -110,6 +110,62 @@ def test_deepseek_v4_compresses_most_layers_by_4_or_128() -> None:
     ]
 
 
+def test_layers_that_read_another_layers_entries_keep_a_window_only() -> None:
+    """DeepSeek V4.1: 38 of 40 layers read compressed entries, and four keep them."""
+    ratios = [0, 0] + [2] * 18 + [1] * 20 + [0] * 3
+    v41 = {"num_hidden_layers": 40, "kv_source_layer_ids": [2, 8, 14, 20]}
+    arch = architecture_from_config(
+        config("deepseek-ai--DeepSeek-V4-Flash") | v41 | {"compress_ratios": ratios}
+    )
+    assert [(g.kind, g.num_layers, g.compress_ratio, g.index_dim) for g in arch.attention] == [
+        ("sliding", 36, 1, 0),
+        ("compressed", 1, 1, 128),
+        ("compressed", 3, 2, 128),
+    ]
+
+
+def test_an_indexers_key_for_four_tokens_counts_a_quarter_for_each() -> None:
+    arch = architecture_from_config(
+        LLAMA | {"indexer_head_dim": 128, "indexer_compress_ratio": 4, "indexer_n_heads": 4}
+    )
+    assert [(g.kind, g.index_dim) for g in arch.attention] == [("full", 32)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "tables"),
+    [
+        # DeepSeek-V4.1-Flash: 384,006,168 and 384,016,682 rows of 256.
+        (
+            {"engram_num_embeddings": [384_006_168, 384_016_682], "engram_head_dim": 256},
+            (98_305_579_008, 98_308_270_592),
+        ),
+        # Qwen3.8-Flash-Next: 320,001,536 rows of 160.
+        (
+            {
+                "ple_layer_ids": [2],
+                "ple_embed_dim": 2560,
+                "ngram_size": 3,
+                "heads_per_ngram": 8,
+                "ngram_vocab_size_base": 20_000_000,
+            },
+            (51_200_245_760,),
+        ),
+        ({}, ()),
+    ],
+)
+def test_tables_of_ngrams_have_their_rows_times_their_width(
+    fields: dict[str, Any], tables: tuple[int, ...]
+) -> None:
+    arch = architecture_from_config(LLAMA | fields)
+    assert arch.ngram_tables == pytest.approx(tables, rel=1e-5)
+    counted = count_weights(arch)
+    assert counted.ngram_embedding == sum(arch.ngram_tables)
+    plain = count_weights(architecture_from_config(LLAMA))
+    assert counted.total - counted.ngram_embedding < 1.2 * plain.total
+    # They are looked up, so that no token passes through them.
+    assert counted.always_read - plain.always_read < 0.2 * plain.total
+
+
 def test_a_window_as_long_as_the_context_is_no_window() -> None:
     arch = architecture_from_config(LLAMA | {"sliding_window": 131072})
     assert [g.kind for g in arch.attention] == ["full"]

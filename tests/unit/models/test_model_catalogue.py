@@ -43,6 +43,7 @@ NAMED = [
     "Qwen/Qwen3.6-27B",
     "Qwen/Qwen3.6-35B-A3B",
     "Qwen/Qwen3.8-27B",
+    "Qwen/Qwen3.8-Flash-Next",
     "openai/gpt-oss-20b",
     "openai/gpt-oss-120b",
     "google/gemma-4-26B-A4B-it",
@@ -56,6 +57,7 @@ NAMED = [
     "MiniMaxAI/MiniMax-M2.7",
     "deepseek-ai/DeepSeek-V4-Flash",
     "deepseek-ai/DeepSeek-V4-Pro",
+    "deepseek-ai/DeepSeek-V4.1-Flash",
     "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
     "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-BF16",
 ]

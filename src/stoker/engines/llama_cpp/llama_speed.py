@@ -147,7 +147,8 @@ def _share_read(count: WeightCount, architecture: Architecture) -> float:
     """The part of the file that one token reads: experts that it is not routed to stay unread."""
     # One row of an embedding is read for a token; as an output head it is read whole.
     embedding_unread = 0 if count.tied else count.embedding
-    read = float(count.total - embedding_unread - count.per_layer_embedding)
+    looked_up = count.per_layer_embedding + count.ngram_embedding
+    read = float(count.total - embedding_unread - looked_up)
     if (experts := architecture.experts) is not None:
         read -= count.experts * (1 - experts.experts_per_token / experts.num_experts)
     return read / count.total

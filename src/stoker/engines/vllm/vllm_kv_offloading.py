@@ -28,7 +28,7 @@ _BACKEND = "kv_offloading_backend"
 #: What vLLM's process of one GPU holds beside the region: 35 GiB for four
 #: (https://github.com/vllm-project/vllm/issues/53042). Less on H200s, with weights that were not
 #: read from files: 3.4 GiB for one, 6.6 for two.
-_PROCESS_BYTES = 9 * GIB
+PROCESS_BYTES = 9 * GIB
 #: Locked pages come back to nothing else while vLLM runs: half of what is left stays free.
 _SHARE = 0.5
 #: To fill and lock one GiB: 5.5 s for 10 GiB and 39 s for 80, by 0.32's own code on a machine with
@@ -52,7 +52,7 @@ def kv_offloading(
     if shared is None or not _is_known(host, spec, architecture):
         return ()
     copies = len(host.gpus) // gpus
-    spare = host.memory.available_bytes / copies - gpus * _PROCESS_BYTES
+    spare = host.memory.available_bytes / copies - gpus * PROCESS_BYTES
     cache = gpus * kv_cache_bytes
     room = min(_SHARE * spare, shared / copies - SHM_BYTES, _MOST_TIMES * cache)
     gib = int(room // GIB)

@@ -33,6 +33,10 @@ _ALL_IN_FLIGHT_FROM = 26
 #: ones ("align", issue 54504). What 0.27 does is not known, so it is planned for as the larger.
 _ALL_STATES_UNTIL = 27
 _BLOCK_TOKENS = 16
+#: DeepSeek V4.1's entries have 8 bits whatever is asked for, except for 64 rotated values of 16; 7
+#: scales and a byte of padding follow: 584 bytes for 512 values. The indexer's key has a scale of
+#: 32 bits: 132 for 128 (vllm/models/deepseek_v41/attention.py; Blackwell servers take 528 for 584).
+_PACKED_KEY_BYTES, _PACKED_INDEX_BYTES = 72, 4
 _CACHE_BYTES = {"auto": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 _STATE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -95,6 +99,9 @@ class VllmSettings:
     vision: bool = False
     #: What this machine was measured to take beyond the prediction.
     measured_bytes: int = 0
+    #: Tables of n-gram embeddings are on the GPUs, not locked in main memory as vLLM's default is
+    #: (``EngramConfig.cpu_offload``, 0.32).
+    ngram_on_gpus: bool = False
     #: The minor version of vLLM 0.x that is to run: each counts in its own way.
     minor_version: int = PLANNED_MINOR
 
@@ -157,16 +164,28 @@ def weights_per_gpu(
 ) -> int:
     """Bytes of weights on one GPU. ``known_bytes``: the size of the files, where it is known."""
     gpus = settings.tensor_parallel_size * settings.pipeline_parallel_size
-    if known_bytes is not None:
-        return int(known_bytes / gpus)
     count = count_weights(architecture)
-    total = precision.weight_bytes(count)
+    elsewhere = 0.0 if settings.ngram_on_gpus else count.ngram_embedding * precision.ngram_bits / 8
+    if known_bytes is not None:
+        return int((known_bytes - elsewhere) / gpus)
+    total = precision.weight_bytes(count) - elsewhere
     if precision.name == "mxfp4" and architecture.experts is not None:
         padded = _padding(architecture, architecture.experts, settings.tensor_parallel_size)
         total += (padded - 1) * count.experts * precision.expert_bits / 8
     if settings.vision and is_multimodal(architecture):
         total += _VISION_WEIGHT_BYTES
     return int(total / gpus)
+
+
+def ngram_host_bytes(architecture: Architecture, precision: Precision, gpus: int) -> int:
+    """Main memory that is locked for the tables of n-gram embeddings of a model on ``gpus`` GPUs.
+
+    Each GPU's process has a part of each table, and PyTorch rounds it up to a power of two
+    (``CachingHostAllocatorImpl::allocate``): 65 GB were seen on two GPUs for a table of 51.2 GB
+    (https://github.com/SirTificate/qwen3.8-flash-next-nvfp4-2x-rtx-pro-6000).
+    """
+    parts = (table * precision.ngram_bits / 8 / gpus for table in architecture.ngram_tables)
+    return sum(gpus * 2 ** math.ceil(math.log2(part)) for part in parts)
 
 
 def is_multimodal(architecture: Architecture) -> bool:
@@ -315,7 +334,7 @@ class _Class:
 def kv_bytes_per_token(architecture: Architecture, settings: VllmSettings) -> float:
     """Bytes on one GPU for one more token of a long sequence."""
     return sum(
-        group.num_layers * _token_bytes(group, settings) / group.compress_ratio
+        group.num_layers * _entry_bytes(architecture, group, settings) / group.compress_ratio
         for group in architecture.attention
         if group.kind not in ("sliding", "chunked")
     )
@@ -377,7 +396,23 @@ def _token_bytes(group: AttentionLayers, settings: VllmSettings) -> float:
     if group.kind in ("latent", "compressed"):
         return group.kv_elements_per_token * element
     heads = max(1, math.ceil(group.num_kv_heads / settings.tensor_parallel_size))
-    return heads * (group.key_dim + group.value_dim) * element
+    # The indexer's keys stay in 16 bits, whole on each GPU (``QSACompressedKeyCache``).
+    return heads * (group.key_dim + group.value_dim) * element + 2 * group.index_dim
+
+
+def _entry_bytes(
+    architecture: Architecture, group: AttentionLayers, settings: VllmSettings
+) -> float:
+    """Bytes on one GPU of one entry in a layer's cache.
+
+    DeepSeek V4's have as many as V4.1's, but beside them each request reserves states of its
+    compressors in blocks of 4 tokens (issue 54703), which V4.1 does not. Entries in 16 bits stand
+    for both: 968,000 tokens where 1,009,661 were logged (issue 51041).
+    """
+    if not architecture.raw.get("kv_source_layer_ids"):
+        return _token_bytes(group, settings)
+    index = group.index_dim + _PACKED_INDEX_BYTES if group.index_dim else 0
+    return group.key_dim + _PACKED_KEY_BYTES + index
 
 
 def _state_bytes(group: RecurrentLayers, tp: int) -> float:
@@ -459,5 +494,6 @@ def _compressed_request_bytes(
     for group in architecture.attention:
         window = min(length, (group.window_tokens or 0) + settings.max_in_flight_tokens)
         entries = length / group.compress_ratio if group.kind == "compressed" else 0
-        total += group.num_layers * _token_bytes(group, settings) * (window + entries)
+        each = _entry_bytes(architecture, group, settings)
+        total += group.num_layers * each * (window + entries)
     return total / settings.pipeline_parallel_size

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from stoker.counted import counted
-from stoker.engines.vllm.vllm_kv_offloading import kv_offloading
+from stoker.engines.vllm.vllm_kv_offloading import PROCESS_BYTES, kv_offloading
 from stoker.engines.vllm.vllm_memory import (
     DEFAULT_UTILIZATION,
     VllmMemory,
@@ -17,6 +17,7 @@ from stoker.engines.vllm.vllm_memory import (
     is_multimodal,
     kv_bytes_per_token,
     max_concurrency,
+    ngram_host_bytes,
     visible_bytes,
     vllm_memory,
 )
@@ -69,6 +70,8 @@ class _Machine:
     hardware: Hardware
     total_bytes: int
     utilization: float
+    #: Main memory that can be locked beside the GPUs' own: none where both are one, or under WSL.
+    lockable_bytes: int
 
     @property
     def capability(self) -> int | None:
@@ -205,7 +208,8 @@ def _machine(host: Host, spec: GpuSpec) -> _Machine:
             f"{size(free)} of {size(total)} are free.",
             "Stop what holds it; `stoker host` shows that.",
         )
-    return _Machine(host.gpus, spec, hardware, total, utilization)
+    lockable = 0 if spec.unified or host.wsl2 else host.memory.available_bytes
+    return _Machine(host.gpus, spec, hardware, total, utilization, lockable)
 
 
 def _not_for_vllm(candidate: Candidate) -> StokerError:
@@ -294,6 +298,8 @@ def _divisions(architecture: Architecture, available: int) -> Iterator[tuple[int
     ]
     for gpus in heads:
         yield gpus, 1
+    if architecture.ngram_tables:
+        return  # these models of vLLM's do not work in stages (``qwen4_exp/model_state.py``)
     for gpus in reversed(heads):
         if available // gpus > 1:
             yield gpus, available // gpus
@@ -336,7 +342,17 @@ def _settings(task: _Task, gpus: int, stages: int) -> VllmSettings:
         num_speculative_tokens=_speculative_tokens(task.candidate, requirements),
         vision=is_multimodal(task.architecture) and together > _VISION_FROM_BYTES,
         measured_bytes=requirements.more_bytes(NAME, task.candidate.model, gpus * stages),
+        ngram_on_gpus=_ngram_on_gpus(task, gpus),
     )
+
+
+def _ngram_on_gpus(task: _Task, gpus: int) -> bool:
+    """Whether main memory has no room for the tables of as many copies as the GPUs hold."""
+    if not task.architecture.ngram_tables:
+        return False
+    copies = len(task.machine.gpus) // gpus
+    tables = ngram_host_bytes(task.architecture, task.precision, gpus)
+    return copies * (tables + gpus * PROCESS_BYTES) > task.machine.lockable_bytes
 
 
 def _can_narrow(machine: _Machine) -> bool:
@@ -496,6 +512,12 @@ def _reasons(task: _Task, fit: _Fit) -> tuple[str, ...]:
             "The size of its files is not known: the weights are planned for 5 % above the "
             "estimate."
         )
+    if task.architecture.ngram_tables and not fit.settings.ngram_on_gpus:
+        locked = ngram_host_bytes(task.architecture, task.precision, fit.gpus)
+        lines.append(
+            f"Its tables of n-grams are looked up in main memory, where vLLM locks {size(locked)} "
+            "for them: each GPU's part is rounded up to a power of two."
+        )
     if fit.settings.measured_bytes:
         lines.append(_measured(fit.settings.measured_bytes))
     if costly := task.requirements.why_no_drafts(NAME, candidate.model):
@@ -576,6 +598,9 @@ def _arguments(task: _Task, fit: _Fit) -> tuple[Argument, ...]:
                 f"8 bits hold {memory.kv_cache_tokens:,} tokens where 16 would hold half of that.",
             )
         )
+    if settings.ngram_on_gpus:
+        reason = "Its tables of n-grams, which vLLM would lock in main memory, have no room there."
+        found.append(Argument("engram_config", json.dumps({"cpu_offload": False}), reason))
     if machine.capability is not None and machine.capability < _BF16_CAPABILITY:
         reason = f"compute capability {machine.capability / 10:.1f} has no bfloat16."
         found.append(Argument("dtype", "half", reason))
