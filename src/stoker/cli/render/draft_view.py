@@ -38,8 +38,8 @@ def words(use: DraftUse) -> str:
 def _what_follows(use: DraftUse, gain: float | None) -> str:
     if use.switched_off:
         return (
-            ". They were switched off, here and in later plans on this machine. To plan them again: "
-            "stoker tune --forget"
+            ". They were switched off, here and in later plans on this machine. To plan them "
+            "again: stoker tune --forget"
         )
     if gain is None or gain >= COSTS_BELOW:
         return ""
