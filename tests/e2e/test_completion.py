@@ -158,7 +158,18 @@ class Coder:
 
         On a slow engine its beginning shows before the rest of it.
         """
-        wait_for(f"ghost text {text!r}", lambda: self.ghost() and text in self.ghost(), SHOWN_S)
+        seen: set[str] = set()
+
+        def has_come() -> bool:
+            ghost = self.ghost()
+            seen.add(ghost)
+            return bool(ghost) and text in ghost
+
+        try:
+            wait_for(f"ghost text {text!r}", has_come, SHOWN_S)
+        except AssertionError:
+            print("seen as ghost text:", seen)
+            raise
 
     def ghost(self) -> str:
         return "".join(self._do("texts", selector=GHOST)).replace("\xa0", " ")

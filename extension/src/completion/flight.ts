@@ -49,11 +49,6 @@ export class Flight {
     return { cursor, multiline, text: written, finished: false };
   }
 
-  /** Whether more is to come of an answer. */
-  isWriting(answer: Answer): boolean {
-    return !this.isOver && answer.cursor === this.cursor;
-  }
-
   /** Whether the answer could still be the one for `now`, as far as it is known. */
   fits(now: Cursor): boolean {
     const typed = typedSince(this.cursor, now);

@@ -51,6 +51,11 @@ interface Question {
   readonly sinceMs: number;
 }
 
+interface Shown extends Rest {
+  /** The request of which it is a part. It may have ended when the part is looked at. */
+  readonly of?: Flight;
+}
+
 /** An answer that is not whole so long after the question is shown as far as it is written: 280 ms after the
  * key. It grows once, when it is whole. */
 const WHOLE_WITHIN_MS = 230;
@@ -103,8 +108,7 @@ export class Suggestions {
       const rest = await this.answer(question, cursor, wish, signal);
       if (rest) {
         const mayCross = !wish.isExplicit && this.around.now() - askedMs > CROSSING_MS;
-        const { flight } = this;
-        if (flight?.isWriting(rest)) this.followToItsEnd(flight, question);
+        if (rest.of) this.followToItsEnd(rest.of, question);
         else if (mayCross) this.confirm(question);
         return this.shown(rest, cursor);
       }
@@ -238,7 +242,7 @@ export class Suggestions {
   }
 
   /** The running request's answer where it fits, else a new request's. */
-  private async answer(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async answer(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Shown | undefined> {
     if (!this.flight?.fits(cursor)) {
       this.drop();
       await this.delay(cursor, wish, signal);
@@ -250,7 +254,7 @@ export class Suggestions {
   }
 
   /** The answer of the running request, or of another where that one turns out not to fit. */
-  private async wait(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
+  private async wait(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Shown | undefined> {
     const wholeByMs = question.sinceMs + WHOLE_WITHIN_MS;
     let restarts = 0;
     for (;;) {
@@ -259,7 +263,7 @@ export class Suggestions {
       const fits = flight.fits(cursor);
       if (fits && flight.answer) return restOf(flight.answer, cursor);
       const part = fits && this.around.now() >= wholeByMs ? restOf(flight.soFar, cursor) : undefined;
-      if (part?.rest && this.around.refine(part, cursor) !== undefined) return part;
+      if (part?.rest && this.around.refine(part, cursor) !== undefined) return { ...part, of: flight };
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);

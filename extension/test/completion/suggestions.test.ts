@@ -376,6 +376,19 @@ test("what is shown in part is waited for, also where an earlier question was ta
   expect(await suggest("x = n|").shown).toBe("umber + 100");
 });
 
+test.each([0, 1, 2, 3, 4, 5, 6, 8, 10])("what is shown in part grows, also where the rest comes %i turns later", async (turns) => {
+  const { shown } = suggest("x = |");
+  await vi.advanceTimersByTimeAsync(300);
+  asked[0]?.writes("number");
+  for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+  asked[0]?.writes(" + 1");
+  asked[0]?.ends();
+  if ((await shown) === "number + 1") return;
+  await settled();
+  expect(askedAgain).toBe(1);
+  expect(await suggest("x = |").shown).toBe("number + 1");
+});
+
 test("of a long answer nothing is shown before there is something to show, and it is followed as before", async () => {
   const { shown } = suggest("x = |");
   await vi.advanceTimersByTimeAsync(700);
