@@ -154,10 +154,7 @@ class Coder:
         wait_for(f"the file ends with {end!r}", lambda: file.read_bytes().endswith(end.encode()))
 
     def sees_ghost(self, text: str = "") -> None:
-        """The person only waits until there is grey text with ``text`` in it.
-
-        On a slow engine its beginning shows before the rest of it.
-        """
+        """The person only waits until there is grey text with ``text`` in it."""
         seen: set[str] = set()
 
         def has_come() -> bool:

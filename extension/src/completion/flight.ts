@@ -43,12 +43,6 @@ export class Flight {
     );
   }
 
-  /** What is written of the answer: it ends anywhere. */
-  get soFar(): Answer {
-    const { cursor, multiline, written } = this;
-    return { cursor, multiline, text: written, finished: false };
-  }
-
   /** Whether the answer could still be the one for `now`, as far as it is known. */
   fits(now: Cursor): boolean {
     const typed = typedSince(this.cursor, now);

@@ -51,14 +51,6 @@ interface Question {
   readonly sinceMs: number;
 }
 
-interface Shown extends Rest {
-  /** The request of which it is a part. It may have ended when the part is looked at. */
-  readonly of?: Flight;
-}
-
-/** An answer that is not whole so long after the question is shown as far as it is written: 280 ms after the
- * key. It grows once, when it is whole. */
-const WHOLE_WITHIN_MS = 230;
 /** To close a connection takes a millisecond: it is done when what follows from a key has been, and before
  * VS Code asks. */
 const CLOSED_AFTER_MS = 10;
@@ -105,11 +97,9 @@ export class Suggestions {
       return this.shown(known, cursor);
     }
     do {
-      const rest = await this.answer(question, cursor, wish, signal);
+      const rest = await this.answer(cursor, wish, signal);
       if (rest) {
-        const mayCross = !wish.isExplicit && this.around.now() - askedMs > CROSSING_MS;
-        if (rest.of) this.followToItsEnd(rest.of, question);
-        else if (mayCross) this.confirm(question);
+        if (!wish.isExplicit && this.around.now() - askedMs > CROSSING_MS) this.confirm(question);
         return this.shown(rest, cursor);
       }
       // VS Code keeps an empty answer to an explicit question until the text changes, and asks no more.
@@ -242,7 +232,7 @@ export class Suggestions {
   }
 
   /** The running request's answer where it fits, else a new request's. */
-  private async answer(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Shown | undefined> {
+  private async answer(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
     if (!this.flight?.fits(cursor)) {
       this.drop();
       await this.delay(cursor, wish, signal);
@@ -250,20 +240,17 @@ export class Suggestions {
       // A suggestion may have been accepted meanwhile, which begins the next.
       if (!this.flight?.fits(cursor)) this.begin(cursor, wish.multiline);
     }
-    return this.wait(question, cursor, wish, signal);
+    return this.wait(cursor, wish, signal);
   }
 
   /** The answer of the running request, or of another where that one turns out not to fit. */
-  private async wait(question: Question, cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Shown | undefined> {
-    const wholeByMs = question.sinceMs + WHOLE_WITHIN_MS;
+  private async wait(cursor: Cursor, wish: Wish, signal: AbortSignal): Promise<Rest | undefined> {
     let restarts = 0;
     for (;;) {
       const { flight } = this;
       if (!flight || flight.isLost) return undefined;
       const fits = flight.fits(cursor);
       if (fits && flight.answer) return restOf(flight.answer, cursor);
-      const part = fits && this.around.now() >= wholeByMs ? restOf(flight.soFar, cursor) : undefined;
-      if (part?.rest && this.around.refine(part, cursor) !== undefined) return { ...part, of: flight };
       if (!fits) {
         if ((restarts += 1) > 1) return undefined;
         this.abort(flight);
@@ -304,14 +291,7 @@ export class Suggestions {
     this.takeUpLater(question, UNHEARD_MS);
   }
 
-  /** Waits for the rest of what is shown in part. */
-  private followToItsEnd(flight: Flight, question: Question): void {
-    flight.waiting += 1;
-    void flight.ended.then(() => flight.answer && this.confirm(question));
-  }
-
-  /** Makes VS Code ask again for an answer that it may have dropped, or has in part. It is known: nothing is
-   * sent. */
+  /** Makes VS Code ask for an answer again that it may have dropped. The answer is known: nothing is sent. */
   private confirm(question: Question): void {
     setTimeout(() => this.takeUp(question, undefined), CONFIRM_MS);
   }
