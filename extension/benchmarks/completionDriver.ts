@@ -90,9 +90,6 @@ async function answer(question: Question): Promise<unknown> {
   await session.place(path, language, before.slice(0, start + indent), after);
   await idle();
   const cursor = await session.place(path, language, before, after);
-  await session.ask(new host.CancellationTokenSource().token);
-  await idle();
-  // What was shown in part, as on a slow machine, is whole by now.
   const item = await session.ask(new host.CancellationTokenSource().token);
   const end = item?.range?.end ?? cursor;
   return { text: item?.insertText ?? "", replaced: Math.max(0, end.character - cursor.character) };
