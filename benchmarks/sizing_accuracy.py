@@ -24,6 +24,7 @@ import json
 import os
 import random
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -223,8 +224,20 @@ async def measure(url: str, replica: Replica, loads: Sequence[float], count: int
         rounds[LIGHT_ROUND] = list(light)
         per_s = capacity_per_s(calibrated(rounds, replica), PROMPT, ANSWER)
         for load in loads:
+            began = _cores_of_others_s()
             rounds[f"load {load:.2f}"] = await server.under_load(load * per_s, count)
+            others = [now - then for now, then in zip(_cores_of_others_s(), began, strict=True)]
+            print(f"load {load:.2f}: other processes had {others[0] / others[1]:.2f} cores")
     return rounds
+
+
+def _cores_of_others_s() -> tuple[float, float]:
+    """Seconds of cores that processes other than the benchmark and its engine took, and time."""
+    mine = psutil.Process()
+    own = [each.cpu_times() for each in (mine, *mine.children(recursive=True))]
+    all_of_them = psutil.cpu_times()
+    busy_s = sum(all_of_them) - all_of_them.idle - getattr(all_of_them, "iowait", 0.0)
+    return busy_s - sum(each.user + each.system for each in own), time.monotonic()
 
 
 def calibrated(rounds: Rounds, replica: Replica, by: str = "calibration") -> Replica:

@@ -60,9 +60,9 @@ async def measure_rounds(
     sent: list[Sequence[Size]] = []
     rounds: list[MeasuredRound] = []
     bursts = [[sizes.together] * count for count in TOGETHER]
-    requests = len(sizes.alone) + sum(TOGETHER)
     say(
-        f"Calibrating: {requests} requests alone and up to {TOGETHER[-1]} at once; at most {MOST_S:.0f} s in all."
+        f"Calibrating: {len(sizes.alone) + sum(TOGETHER)} requests alone and up to {TOGETHER[-1]} "
+        f"at once, then {LIGHT_REQUESTS} at a light load, in about {MOST_S:.0f} s at most."
     )
     for asked in (*([size] for size in sizes.alone), *bursts):
         if len(sent) > 1 and now_s() + _expected_s(asked, sent[-1], rounds[-1]) > end_s:
