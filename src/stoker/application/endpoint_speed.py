@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from stoker.application.calibration_rounds import Size, Sizes, measure_rounds
 from stoker.application.capacity_options import find_options
@@ -27,11 +28,10 @@ from stoker.sizing.correction import Correction
 from stoker.sizing.search import Option
 
 #: Prompts in characters: short twice, as the first warms the server up, then middle and long.
-SIZES = Sizes(
-    alone=[(chars, 32) for chars in (400, 400, 4_000, 16_000, 40_000)],
-    together=(2_000, 32),
-    light=(LogNormal(2_000, 0.7, 400, 16_000), LogNormal(32, 0.6, 4, 120)),
-)
+_ALONE_CHARS, _TOGETHER_CHARS, _ANSWER_TOKENS = (400, 400, 4_000, 16_000, 40_000), 2_000, 32
+_LIGHT_PROMPT, _LIGHT_ANSWER = LogNormal(2_000, 0.7, 400, 16_000), LogNormal(32, 0.6, 4, 120)
+#: Characters of a token of code at least, so that a prompt fits the endpoint's context.
+_TOKEN_CHARS = 2
 #: A server that has not answered by then has failed.
 _MOST_S = 300.0
 #: What the factors compare: a prompt as long as the longest that is sent, and a step of this many
@@ -76,6 +76,16 @@ def _served(wanted: CapacityRequest) -> Option:
     return whole[0]
 
 
+def _sizes(max_model_len: int | None) -> Sizes:
+    """What is sent to an endpoint of this context, if it advertises one."""
+    most = max(_ALONE_CHARS) if max_model_len is None else _TOKEN_CHARS * max_model_len
+    return Sizes(
+        alone=[(chars, _ANSWER_TOKENS) for chars in _ALONE_CHARS if chars <= most],
+        together=(_TOGETHER_CHARS, _ANSWER_TOKENS),
+        light=(replace(_LIGHT_PROMPT, most=min(most, _LIGHT_PROMPT.most)), _LIGHT_ANSWER),
+    )
+
+
 async def _rounds(
     target: BenchTarget, planned: Replica, say: Callable[[str], None]
 ) -> list[MeasuredRound]:
@@ -95,7 +105,7 @@ async def _rounds(
             sent += len(sizes)
             return answers
 
-        return await measure_rounds(send, SIZES, planned, say)
+        return await measure_rounds(send, _sizes(target.max_model_len), planned, say)
 
 
 def _answer(number: int, timing: Timing) -> MeasuredAnswer:

@@ -34,6 +34,7 @@ from stoker.sizing import (
     MeasuredAnswer,
     MeasuredRound,
     StepTimes,
+    calibrate,
 )
 from stoker.sizing.step_calibration import replay_rounds
 
@@ -111,6 +112,17 @@ def test_only_a_slow_server_gets_fewer_requests() -> None:
     assert counts[0] == 37 > counts[1] > counts[-1]
 
 
+def test_a_server_too_slow_for_a_light_load_is_calibrated_without() -> None:
+    server, rounds = calibrated(80)
+    assert not rounds[-1]
+    fitted = replace(PLANNED, step_times=calibrate(rounds, PLANNED))
+    alone = [[MeasuredAnswer(ArrivingRequest(0.0, 999, 150, 30), 1.0)]]
+    ((got_s, _),), ((true_s, _),) = (
+        replay_rounds(alone, each) for each in (fitted, server.replica)
+    )
+    assert got_s == pytest.approx(true_s, rel=0.15)
+
+
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A server that answers at once, and what it was asked."""
@@ -149,6 +161,14 @@ async def test_an_endpoint_is_sent_39_requests_that_share_no_prompt(server: Any)
     assert all(body["ignore_eos"] for body in asked)
     assert len({body["max_tokens"] for body in asked[19:]}) > 5
     assert "20 requests at a light load, about" in lines[-1]
+
+
+async def test_prompts_fit_the_context_that_the_endpoint_advertises(server: Any) -> None:
+    target, asked = server
+    small = replace(target, max_model_len=2048)
+    await asyncio.to_thread(endpoint_speed.measure, small, WANTED, lambda _: None)
+    assert len(asked) == 37  # without the two longest prompts
+    assert max(len(str(body["messages"])) for body in asked) < 2 * 2048 + 200
 
 
 async def test_an_endpoint_that_refuses_is_named_as_such(server: Any) -> None:
