@@ -6,8 +6,10 @@ build (``scripts/install-vllm.sh``), calibrates the step times with the rounds t
 --calibrate`` sends (``measure_rounds``; prompts are shorter here, for a context of 2,048), then
 sends traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
 sustains, and simulates the same arrivals with the lengths that the server counted. Other work on
-the machine shows as an error, so the load average before and after is printed too, and
-``--record`` writes it into the docs' table with the figures.
+the machine shows as an error, so how many cores it had is printed too, and ``--record`` writes it
+into the docs' table with the figures. To come first, raise the priority of the whole session, as
+Linux shares the cores among sessions: ``echo -15 > /proc/self/autogroup``. ``nice`` alone changes
+nothing between them.
 
 ``--save FILE`` writes what was measured as a CSV file; ``--read FILE`` simulates such a file again
 and starts nothing, with the step times of other rounds where ``--fit`` names them (``load 0.30``).
@@ -215,29 +217,31 @@ def compare(load: float, answers: list[MeasuredAnswer], replica: Replica) -> lis
 Rounds = dict[str, list[MeasuredAnswer]]
 
 
-async def measure(url: str, replica: Replica, loads: Sequence[float], count: int) -> Rounds:
-    """Rounds to calibrate with, then one at each load."""
+async def measure(
+    url: str, replica: Replica, loads: Sequence[float], count: int
+) -> tuple[Rounds, list[float]]:
+    """Rounds to calibrate with, then one at each load, and how many cores others had during it."""
     async with session() as http:
         server = Server(LoadClient(http, Backend(url, "any", "key")), seed=7)
         *first, light = await measure_rounds(server.round, CALIBRATION, replica, print)
         rounds = {f"calibration {number}": list(answers) for number, answers in enumerate(first)}
         rounds[LIGHT_ROUND] = list(light)
         per_s = capacity_per_s(calibrated(rounds, replica), PROMPT, ANSWER)
+        others: list[float] = []
         for load in loads:
-            began = _cores_of_others_s()
+            began_s, used_s = time.monotonic(), _used_by_others_s()
             rounds[f"load {load:.2f}"] = await server.under_load(load * per_s, count)
-            others = [now - then for now, then in zip(_cores_of_others_s(), began, strict=True)]
-            print(f"load {load:.2f}: other processes had {others[0] / others[1]:.2f} cores")
-    return rounds
+            others.append((_used_by_others_s() - used_s) / (time.monotonic() - began_s))
+    return rounds, others
 
 
-def _cores_of_others_s() -> tuple[float, float]:
-    """Seconds of cores that processes other than the benchmark and its engine took, and time."""
+def _used_by_others_s() -> float:
+    """Seconds of a core that processes other than the benchmark and its engine took until now."""
     mine = psutil.Process()
     own = [each.cpu_times() for each in (mine, *mine.children(recursive=True))]
     all_of_them = psutil.cpu_times()
     busy_s = sum(all_of_them) - all_of_them.idle - getattr(all_of_them, "iowait", 0.0)
-    return busy_s - sum(each.user + each.system for each in own), time.monotonic()
+    return busy_s - sum(each.user + each.system for each in own)
 
 
 def calibrated(rounds: Rounds, replica: Replica, by: str = "calibration") -> Replica:
@@ -289,7 +293,7 @@ def main() -> None:
         parser.error("--record is for a run that measures: it writes how busy the machine is")
     start, replica = ENGINES[options.engine]
     if options.read and len(options.read) > 1:
-        _print_table([_rows(read(file), replica, options.fit)[1] for file in options.read])
+        _print_table([figures(read(file), replica, options.fit)[1] for file in options.read])
         return
     if options.read:
         rounds = read(options.read[0])
@@ -298,7 +302,7 @@ def main() -> None:
         print(machine)
     if options.save:
         save(rounds, options.save)
-    replica, rows = _rows(rounds, replica, options.fit)
+    replica, rows = figures(rounds, replica, options.fit)
     if options.record:
         _record(options.engine, rows, f"{machine}; {options.requests} requests a load")
     if options.json:
@@ -313,7 +317,9 @@ def main() -> None:
         )
 
 
-def _rows(rounds: Rounds, replica: Replica, fit: str) -> tuple[Replica, list[Row]]:
+def figures(
+    rounds: Rounds, replica: Replica, fit: str = "calibration"
+) -> tuple[Replica, list[Row]]:
     """The calibrated replica, and its figures at each load."""
     replica = calibrated(rounds, replica, fit)
     loads = {float(name.split()[1]): a for name, a in rounds.items() if name.startswith("load")}
@@ -363,12 +369,13 @@ def _measured(
 ) -> tuple[Rounds, str]:
     """The rounds, and how busy the machine was."""
     port = any_free()
-    others = os.getloadavg()[0]
+    began = os.getloadavg()[0]
     with engine_worker.running(engine.launch(port), engine.ready):
-        url = f"http://127.0.0.1:{port}"
-        rounds = asyncio.run(measure(url, replica, loads, count))
-    after = os.getloadavg()[0]
-    return rounds, f"{psutil.cpu_count()} cores, load {others:.1f} before and {after:.1f} after"
+        rounds, others = asyncio.run(measure(f"http://127.0.0.1:{port}", replica, loads, count))
+    return rounds, (
+        f"{psutil.cpu_count()} cores, of which others had {', '.join(f'{n:.1f}' for n in others)} "
+        f"at the loads; load average {began:.0f} before, {os.getloadavg()[0]:.0f} after"
+    )
 
 
 #: What starts each, and how the simulation describes it before it is calibrated.
