@@ -13,8 +13,7 @@ nothing between them.
 
 ``--save FILE`` writes what was measured as a CSV file; ``--read FILE`` simulates such a file again
 and starts nothing, with the step times of other rounds where ``--fit`` names them (``load 0.30``).
-Of several files it prints the table of the docs
-(``--engine vllm --read ... | python benchmarks/last_runs.py --table sizing_accuracy_vllm``).
+Of several files it prints the errors side by side.
 """
 
 from __future__ import annotations
@@ -346,16 +345,20 @@ def _cell(files: Sequence[Sequence[Row]], load: float, what: str) -> str:
 
 def _record(engine: str, rows: Sequence[Row], machine: str) -> None:
     """Each figure beside its measurement, for the docs."""
-    name = {"llama.cpp": "sizing_accuracy", "vllm": "sizing_accuracy_vllm"}[engine]
-    within = sum(abs(row.error) <= GOAL for row in rows)
-    last_runs.record(name, {"within": within, "figures": len(rows)})
     loads = list(dict.fromkeys(row.load for row in rows))
     head = ["measured / simulated", *(f"at {load:g} of its capacity" for load in loads)]
     lines = []
     for what in dict.fromkeys(row.what for row in rows):
         own = [row for row in rows if row.what == what]
         lines.append([what, *(_beside(row) for row in own)])
-    last_runs.record_table(name, head, lines, machine)
+    within = sum(abs(row.error) <= GOAL for row in rows)
+    run = {"within": within, "figures": len(rows)}
+    if engine == "vllm":
+        last_runs.record("sizing_accuracy_vllm", run)
+        last_runs.record_table("sizing_accuracy_vllm", head, lines, machine)
+    else:
+        last_runs.record("sizing_accuracy", run)
+        last_runs.record_table("sizing_accuracy", head, lines, machine)
 
 
 def _beside(row: Row) -> str:
