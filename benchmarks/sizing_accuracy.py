@@ -257,8 +257,8 @@ def save(rounds: Rounds, file: Path) -> None:
         for name, answers in rounds.items():
             for a in answers:
                 r, token = a.request, "" if a.token_s is None else f"{a.token_s:.6f}"
-                row = (name, f"{r.at_s:.4f}", r.prompt_tokens, r.output_tokens)
-                writer.writerow((*row, f"{a.first_token_s:.4f}", token))
+                row = (name, f"{r.at_s:.6f}", r.prompt_tokens, r.output_tokens)
+                writer.writerow((*row, f"{a.first_token_s:.6f}", token))
 
 
 def read(file: Path) -> Rounds:

@@ -23,9 +23,10 @@ Size = tuple[int, int]
 Send = Callable[[Sequence[Size], Sequence[float]], Awaitable[list[MeasuredAnswer]]]
 
 TOGETHER = (2, 4, 8)
-#: The light load, as a share of what the server sustains, and its requests. With 20 of them, 36 of
-#: 36 figures of three recordings of vLLM on a CPU are within 20 %, without them 26: requests alone
-#: and in bursts don't show what a step takes while HTTP and the client need the cores as well.
+#: The light load, as a share of what the server sustains, and its requests. Those alone and in
+#: bursts don't show what a step takes while HTTP and the client need the cores as well: in three
+#: recordings of vLLM on a CPU, 36 of 36 figures are within 20 % with these, 26 without; in a
+#: fourth, which was made after that was known, 11 of 12 and 9.
 LIGHT, LIGHT_REQUESTS = 0.3, 20
 #: Fewer of them don't add up to a load.
 _LEAST_LIGHT = 5

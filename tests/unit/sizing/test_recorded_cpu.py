@@ -1,4 +1,4 @@
-"""The simulation beside real vLLM and llama.cpp on a CPU (``benchmarks/data/sizing_*_cpu.csv``)."""
+"""The simulation beside vLLM and llama.cpp on a CPU (``benchmarks/data/sizing_*_cpu*.csv``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 @pytest.mark.parametrize(
     ("engine", "file", "missed"),
     [
-        ("vllm", "sizing_vllm_cpu_fresh.csv", {(0.8, "time per token, P95")}),
+        ("vllm", "sizing_vllm_cpu_fresh_2.csv", {(0.8, "time per token, P95")}),
+        # A prompt of 1,241 tokens took a third longer than simulated, and others waited for it.
+        (
+            "vllm",
+            "sizing_vllm_cpu_fresh_3.csv",
+            {(0.55, "time to first token, P95"), (0.55, "time per token, P95")},
+        ),
         ("llama.cpp", "sizing_llama_cpu.csv", {(0.8, "time per token, P50")}),
     ],
 )
