@@ -2,15 +2,18 @@
 
 Goal: P50 and P95 of the time to first token and per token within 20 % of measured at three loads.
 It starts the small model on llama.cpp with four slots, or with ``--engine vllm`` on vLLM's CPU
-build (``scripts/install-vllm.sh``), measures 41 requests to calibrate the step times, then sends
-traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
+build (``scripts/install-vllm.sh``), calibrates the step times with the rounds that ``stoker size
+--calibrate`` sends (``measure_rounds``; prompts are shorter here, for a context of 2,048), then
+sends traces of independent requests at 0.3, 0.55 and 0.8 of the rate that the calibrated simulation
 sustains, and simulates the same arrivals with the lengths that the server counted. Other work on
-the machine shows as an error, so the load average before and after is printed too.
+the machine shows as an error, so how many cores it had is printed too, and ``--record`` writes it
+into the docs' table with the figures. To come first, raise the priority of the whole session, as
+Linux shares the cores among sessions: ``echo -15 > /proc/self/autogroup``. ``nice`` alone changes
+nothing between them.
 
 ``--save FILE`` writes what was measured as a CSV file; ``--read FILE`` simulates such a file again
 and starts nothing, with the step times of other rounds where ``--fit`` names them (``load 0.30``).
-Of several files it prints the table of the docs
-(``--engine vllm --read ... | python benchmarks/last_runs.py --table sizing_accuracy_vllm``).
+Of several files it prints the errors side by side.
 """
 
 from __future__ import annotations
@@ -22,14 +25,22 @@ import json
 import os
 import random
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import engine_worker
+import last_runs
 import psutil
 
 from stoker import models
+from stoker.application.calibration_rounds import (
+    LIGHT_REQUESTS,
+    Sizes,
+    capacity_per_s,
+    measure_rounds,
+)
 from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, session
 from stoker.checks.bench.request_timing import Timing
 from stoker.checks.bench.workloads import Request
@@ -58,8 +69,14 @@ _CACHE_BYTES = 1 << 30
 THREADS = max(1, (psutil.cpu_count() or 2) - 1)
 PROMPT, ANSWER = LogNormal(220, 0.7, 20, 1500), LogNormal(30, 0.6, 4, 120)
 LOADS = (0.3, 0.55, 0.8)
-#: Calibration ends with so many requests at this part of what the server sustains.
-LIGHT, LIGHT_REQUESTS, LIGHT_ROUND = 0.3, 20, "calibration light"
+LIGHT_ROUND = "calibration light"
+#: The longest is that of one prompt in thirty. On a CPU vLLM reads the tokens beyond some 800 half
+#: as fast, which the step times can't have: with 1,200 words they were too slow for all.
+CALIBRATION = Sizes(
+    alone=[(words, 30) for words in (20, 150, 500, 800) * 2],
+    together=(200, 40),
+    light=(PROMPT, ANSWER),
+)
 COLUMNS = ("round", "at_s", "prompt_tokens", "output_tokens", "first_token_s", "token_s")
 GOAL = 0.2
 WORDS = ("river", "stone", "light", "paper", "cloud", "table", "green", "music")
@@ -164,33 +181,12 @@ class Server:
         self._sent += len(requests)
         return [measured(self._sent + i, timing) for i, timing in enumerate(timings)]
 
-    async def for_calibration(self) -> list[list[MeasuredAnswer]]:
-        """Alone with four lengths, twice each, and two, four and eight at once.
-
-        The longest is that of one prompt in thirty. On a CPU vLLM reads the tokens beyond some 800
-        half as fast, which the step times can't have: with 1,200 words they were too slow for all.
-        """
-        rounds = [await self.round([(words, 30)], [0.0]) for words in (20, 150, 500, 800) * 2]
-        for count in (2, 4, 8):
-            rounds.append(await self.round([(200, 40)] * count, [0.0] * count))
-        return rounds[1:]  # The first also warmed the server up.
-
     async def under_load(self, per_s: float, count: int) -> list[MeasuredAnswer]:
         """A Poisson trace of ``count`` requests at a rate."""
         rng = self._rng
         lengths = [(PROMPT.draw_count(rng), ANSWER.draw_count(rng)) for _ in range(count)]
         due_s = sorted(rng.uniform(0, count / per_s) for _ in range(count))
         return await self.round(lengths, due_s)
-
-
-def capacity_per_s(replica: Replica, count: int = 400) -> float:
-    """Requests a second when as many as there are wait: what the calibrated server sustains."""
-    rng = random.Random(1)
-    answers = [
-        MeasuredAnswer(ArrivingRequest(0.0, n, PROMPT.draw_count(rng), ANSWER.draw_count(rng)), 1.0)
-        for n in range(count)
-    ]
-    return count / max(first_s for first_s, _ in replay_rounds([answers], replica))
 
 
 def compare(load: float, answers: list[MeasuredAnswer], replica: Replica) -> list[Row]:
@@ -220,19 +216,31 @@ def compare(load: float, answers: list[MeasuredAnswer], replica: Replica) -> lis
 Rounds = dict[str, list[MeasuredAnswer]]
 
 
-async def measure(url: str, replica: Replica, loads: Sequence[float], count: int) -> Rounds:
-    """Rounds to calibrate with, then one at each load."""
+async def measure(
+    url: str, replica: Replica, loads: Sequence[float], count: int
+) -> tuple[Rounds, list[float]]:
+    """Rounds to calibrate with, then one at each load, and how many cores others had during it."""
     async with session() as http:
         server = Server(LoadClient(http, Backend(url, "any", "key")), seed=7)
-        alone = await server.for_calibration()
-        rounds = {f"calibration {number}": answers for number, answers in enumerate(alone)}
-        # What overlaps little shows steps while HTTP and the client need the cores as well.
-        light_per_s = LIGHT * capacity_per_s(calibrated(rounds, replica))
-        rounds[LIGHT_ROUND] = await server.under_load(light_per_s, LIGHT_REQUESTS)
-        per_s = capacity_per_s(calibrated(rounds, replica))
+        *first, light = await measure_rounds(server.round, CALIBRATION, replica, print)
+        rounds = {f"calibration {number}": list(answers) for number, answers in enumerate(first)}
+        rounds[LIGHT_ROUND] = list(light)
+        per_s = capacity_per_s(calibrated(rounds, replica), PROMPT, ANSWER)
+        others: list[float] = []
         for load in loads:
+            began_s, used_s = time.monotonic(), _used_by_others_s()
             rounds[f"load {load:.2f}"] = await server.under_load(load * per_s, count)
-    return rounds
+            others.append((_used_by_others_s() - used_s) / (time.monotonic() - began_s))
+    return rounds, others
+
+
+def _used_by_others_s() -> float:
+    """Seconds of a core that processes other than the benchmark and its engine took until now."""
+    mine = psutil.Process()
+    own = [each.cpu_times() for each in (mine, *mine.children(recursive=True))]
+    all_of_them = psutil.cpu_times()
+    busy_s = sum(all_of_them) - all_of_them.idle - getattr(all_of_them, "iowait", 0.0)
+    return busy_s - sum(each.user + each.system for each in own)
 
 
 def calibrated(rounds: Rounds, replica: Replica, by: str = "calibration") -> Replica:
@@ -249,8 +257,8 @@ def save(rounds: Rounds, file: Path) -> None:
         for name, answers in rounds.items():
             for a in answers:
                 r, token = a.request, "" if a.token_s is None else f"{a.token_s:.6f}"
-                row = (name, f"{r.at_s:.4f}", r.prompt_tokens, r.output_tokens)
-                writer.writerow((*row, f"{a.first_token_s:.4f}", token))
+                row = (name, f"{r.at_s:.6f}", r.prompt_tokens, r.output_tokens)
+                writer.writerow((*row, f"{a.first_token_s:.6f}", token))
 
 
 def read(file: Path) -> Rounds:
@@ -278,18 +286,24 @@ def main() -> None:
     parser.add_argument("--read", type=Path, nargs="+", help="simulate these CSV files")
     parser.add_argument("--fit", default="calibration", help="the rounds that give step times")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--record", action="store_true", help="write what was measured now")
     options = parser.parse_args()
+    if options.record and options.read:
+        parser.error("--record is for a run that measures: it writes how busy the machine is")
     start, replica = ENGINES[options.engine]
     if options.read and len(options.read) > 1:
-        _print_table([_rows(read(file), replica, options.fit)[1] for file in options.read])
+        _print_table([figures(read(file), replica, options.fit)[1] for file in options.read])
         return
     if options.read:
         rounds = read(options.read[0])
     else:
-        rounds = _measured(start(), replica, options.loads, options.requests)
+        rounds, machine = _measured(start(), replica, options.loads, options.requests)
+        print(machine)
     if options.save:
         save(rounds, options.save)
-    replica, rows = _rows(rounds, replica, options.fit)
+    replica, rows = figures(rounds, replica, options.fit)
+    if options.record:
+        _record(options.engine, rows, f"{machine}; {options.requests} requests a load")
     if options.json:
         print(json.dumps([[r.load, r.what, r.measured_s, r.simulated_s, r.error] for r in rows]))
         return
@@ -302,7 +316,9 @@ def main() -> None:
         )
 
 
-def _rows(rounds: Rounds, replica: Replica, fit: str) -> tuple[Replica, list[Row]]:
+def figures(
+    rounds: Rounds, replica: Replica, fit: str = "calibration"
+) -> tuple[Replica, list[Row]]:
     """The calibrated replica, and its figures at each load."""
     replica = calibrated(rounds, replica, fit)
     loads = {float(name.split()[1]): a for name, a in rounds.items() if name.startswith("load")}
@@ -327,14 +343,42 @@ def _cell(files: Sequence[Sequence[Row]], load: float, what: str) -> str:
     return " / ".join(f"{100 * error:+.0f}" for error in errors) + " %" + missed
 
 
-def _measured(engine: Engine, replica: Replica, loads: Sequence[float], count: int) -> Rounds:
+def _record(engine: str, rows: Sequence[Row], machine: str) -> None:
+    """Each figure beside its measurement, for the docs."""
+    loads = list(dict.fromkeys(row.load for row in rows))
+    head = ["measured / simulated", *(f"at {load:g} of its capacity" for load in loads)]
+    lines = []
+    for what in dict.fromkeys(row.what for row in rows):
+        own = [row for row in rows if row.what == what]
+        lines.append([what, *(_beside(row) for row in own)])
+    within = sum(abs(row.error) <= GOAL for row in rows)
+    run = {"within": within, "figures": len(rows)}
+    if engine == "vllm":
+        last_runs.record("sizing_accuracy_vllm", run)
+        last_runs.record_table("sizing_accuracy_vllm", head, lines, machine)
+    else:
+        last_runs.record("sizing_accuracy", run)
+        last_runs.record_table("sizing_accuracy", head, lines, machine)
+
+
+def _beside(row: Row) -> str:
+    missed = " (missed)" * (abs(row.error) > GOAL)
+    measured_ms, simulated_ms = 1e3 * row.measured_s, 1e3 * row.simulated_s
+    return f"{measured_ms:.4g} / {simulated_ms:.4g} ms, {100 * row.error:+.0f} %{missed}"
+
+
+def _measured(
+    engine: Engine, replica: Replica, loads: Sequence[float], count: int
+) -> tuple[Rounds, str]:
+    """The rounds, and how busy the machine was."""
     port = any_free()
-    others = os.getloadavg()[0]
+    began = os.getloadavg()[0]
     with engine_worker.running(engine.launch(port), engine.ready):
-        url = f"http://127.0.0.1:{port}"
-        rounds = asyncio.run(measure(url, replica, loads, count))
-    print(f"load average: {others:.1f} before, {os.getloadavg()[0]:.1f} after")
-    return rounds
+        rounds, others = asyncio.run(measure(f"http://127.0.0.1:{port}", replica, loads, count))
+    return rounds, (
+        f"{psutil.cpu_count()} cores, of which others had {', '.join(f'{n:.1f}' for n in others)} "
+        f"at the loads; load average {began:.0f} before, {os.getloadavg()[0]:.0f} after"
+    )
 
 
 #: What starts each, and how the simulation describes it before it is calibrated.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from stoker.application.calibration_rounds import Size, Sizes, measure_rounds
 from stoker.application.capacity_options import find_options
 from stoker.application.capacity_request import CapacityRequest
 from stoker.checks.bench.concurrency_sweep import BenchTarget
@@ -12,29 +15,40 @@ from stoker.checks.bench.load_generator import Halt, LoadClient, open_loop, sess
 from stoker.checks.bench.request_timing import Timing
 from stoker.checks.bench.workloads import Wording, request
 from stoker.errors import StokerError, UsageError
-from stoker.sizing import ArrivingRequest, MeasuredAnswer, StepTimes, calibrate
+from stoker.sizing import (
+    ArrivingRequest,
+    LogNormal,
+    MeasuredAnswer,
+    MeasuredRound,
+    Replica,
+    StepTimes,
+    calibrate,
+)
 from stoker.sizing.correction import Correction
 from stoker.sizing.search import Option
 
-#: Characters of the prompts that are sent alone: short, middle and long.
-_ALONE_CHARS = (400, 4_000, 16_000, 40_000)
-_TOGETHER, _TOGETHER_CHARS = (2, 4, 8), 2_000
-_ANSWER_TOKENS = 32
+#: Prompts in characters: short twice, as the first warms the server up, then middle and long.
+_ALONE_CHARS, _TOGETHER_CHARS, _ANSWER_TOKENS = (400, 400, 4_000, 16_000, 40_000), 2_000, 32
+_LIGHT_PROMPT, _LIGHT_ANSWER = LogNormal(2_000, 0.7, 400, 16_000), LogNormal(32, 0.6, 4, 120)
+#: Characters of a token of code at least, so that a prompt fits the endpoint's context.
+_TOKEN_CHARS = 2
+#: A server that has not answered by then has failed.
 _MOST_S = 300.0
 #: What the factors compare: a prompt as long as the longest that is sent, and a step of this many
 #: answers over this many tokens each.
 _PROMPT_TOKENS, _BATCH, _CONTEXT_TOKENS = 10_000, 8, 4_000
 
 
-def measure(target: BenchTarget, wanted: CapacityRequest) -> Correction:
+def measure(target: BenchTarget, wanted: CapacityRequest, say: Callable[[str], None]) -> Correction:
     """The factors by which the endpoint is slower than planned.
 
-    The request names its hardware and model: one GPU with its number, and the model. Sends 19
-    requests, the first to warm it up. Raises ``UsageError`` where it does not name them, and
-    ``StokerError`` where the endpoint does not answer.
+    The request names its hardware and model: one GPU with its number, and the model. Sends at most
+    39 requests (``measure_rounds``), the first to warm it up. ``say`` gets lines of progress.
+    Raises ``UsageError`` where the request does not name them, and ``StokerError`` where the
+    endpoint does not answer.
     """
     option = _served(wanted)
-    rounds = asyncio.run(_rounds(target))
+    rounds = asyncio.run(_rounds(target, option.replica, say))
     measured = calibrate(rounds, option.replica)
     return ratio(measured, option.replica.step_times)
 
@@ -62,23 +76,36 @@ def _served(wanted: CapacityRequest) -> Option:
     return whole[0]
 
 
-async def _rounds(target: BenchTarget) -> list[list[MeasuredAnswer]]:
-    """A warm-up, requests alone, and several at once."""
-    salt = secrets.token_hex(4)
-    rounds: list[list[MeasuredAnswer]] = []
+def _sizes(max_model_len: int | None) -> Sizes:
+    """What is sent to an endpoint of this context, if it advertises one."""
+    most = max(_ALONE_CHARS) if max_model_len is None else _TOKEN_CHARS * max_model_len
+    return Sizes(
+        alone=[(chars, _ANSWER_TOKENS) for chars in _ALONE_CHARS if chars <= most],
+        together=(_TOGETHER_CHARS, _ANSWER_TOKENS),
+        light=(replace(_LIGHT_PROMPT, most=min(most, _LIGHT_PROMPT.most)), _LIGHT_ANSWER),
+    )
+
+
+async def _rounds(
+    target: BenchTarget, planned: Replica, say: Callable[[str], None]
+) -> list[MeasuredRound]:
+    """What the endpoint answered."""
+    salt, sent = secrets.token_hex(4), 0
     async with session() as http:
         client, halt = LoadClient(http, target.backend), Halt(_MOST_S)
-        for chars, count in (
-            (_ALONE_CHARS[0], 1),
-            *((chars, 1) for chars in _ALONE_CHARS),
-            *((_TOGETHER_CHARS, count) for count in _TOGETHER),
-        ):
-            wording = Wording("chat", target.model, chars, _ANSWER_TOKENS)
-            name = f"{salt}-{len(rounds)}"
-            requests = [request(wording, f"{name}-{index}", index) for index in range(count)]
-            timings = await open_loop(client.send, requests, [0.0] * count, halt)
-            rounds.append([_answer(100 * len(rounds) + i, t) for i, t in enumerate(timings)])
-    return rounds[1:]  # the first one warmed the server up
+
+        async def send(sizes: Sequence[Size], due_s: Sequence[float]) -> list[MeasuredAnswer]:
+            nonlocal sent
+            requests = [
+                request(Wording("chat", target.model, chars, tokens), f"{salt}-{sent + i}", i)
+                for i, (chars, tokens) in enumerate(sizes)
+            ]
+            timings = await open_loop(client.send, requests, due_s, halt)
+            answers = [_answer(sent + i, timing) for i, timing in enumerate(timings)]
+            sent += len(sizes)
+            return answers
+
+        return await measure_rounds(send, _sizes(target.max_model_len), planned, say)
 
 
 def _answer(number: int, timing: Timing) -> MeasuredAnswer:

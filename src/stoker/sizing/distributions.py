@@ -34,6 +34,10 @@ class LogNormal:
             raise ValueError(f"the mean {mean} of a log-normal is not below its median {median}")
         return cls(median, math.sqrt(2 * math.log(mean / median)), least, most)
 
+    def scaled(self, factor: float) -> LogNormal:
+        """The same distribution in another unit."""
+        return LogNormal(self.median * factor, self.sigma, self.least * factor, self.most * factor)
+
     def draw(self, rng: random.Random) -> float:
         """One value."""
         value = self.median

@@ -91,8 +91,8 @@ def command(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Correct the speed by what this endpoint shows in 19 requests. It serves --model "
-            "with one copy on all of --gpu.",
+            help="Correct the speed by what this endpoint shows in at most 39 requests and about "
+            "90 s. It serves --model with one copy on all of --gpu.",
         ),
     ] = None,
     key_env: KeyEnv = None,
@@ -376,7 +376,7 @@ def _calibrated(request: CapacityRequest, url: str, key_env: str | None) -> Corr
     endpoint_speed.check(request)
     found = endpoint_argument.find(url, key_env)
     target = BenchTarget(found.backend, *checks.choose_model(found, None))
-    return endpoint_speed.measure(target, request)
+    return endpoint_speed.measure(target, request, output.progress)
 
 
 # --- progress ------------------------------------------------------------------------------------

@@ -22,6 +22,11 @@ def warn(text: str) -> None:
     print(f"Warning: {text}", file=sys.stderr)
 
 
+def progress(text: str) -> None:
+    """Print a line on how far long work is: on standard error, for the same reason."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def printable(text: str) -> str:
     """The text in one line that can't move a terminal's cursor or colour what follows."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
