@@ -37,7 +37,7 @@ import psutil
 from stoker import models
 from stoker.application.calibration_rounds import (
     LIGHT_REQUESTS,
-    Sizes,
+    RoundSizes,
     capacity_per_s,
     measure_rounds,
 )
@@ -72,7 +72,7 @@ LOADS = (0.3, 0.55, 0.8)
 LIGHT_ROUND = "calibration light"
 #: The longest is that of one prompt in thirty. On a CPU vLLM reads the tokens beyond some 800 half
 #: as fast, which the step times can't have: with 1,200 words they were too slow for all.
-CALIBRATION = Sizes(
+CALIBRATION = RoundSizes(
     alone=[(words, 30) for words in (20, 150, 500, 800) * 2],
     together=(200, 40),
     light=(PROMPT, ANSWER),

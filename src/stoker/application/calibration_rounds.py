@@ -35,7 +35,7 @@ MOST_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class RoundSizes:
     """What is sent: sizes of prompts in the sender's own unit, of answers in tokens."""
 
     #: One after the other. The first warms the server up and does not count.
@@ -47,7 +47,7 @@ class Sizes:
 
 async def measure_rounds(
     send: Send,
-    sizes: Sizes,
+    sizes: RoundSizes,
     planned: Replica,
     say: Callable[[str], None],
     now_s: Callable[[], float] = time.monotonic,
@@ -99,7 +99,7 @@ class LightLoad:
         cls,
         sent: Sequence[Sequence[Size]],
         rounds: Sequence[MeasuredRound],
-        sizes: Sizes,
+        sizes: RoundSizes,
         planned: Replica,
     ) -> LightLoad:
         """The one of the capacity that ``planned`` has with the step times of these rounds."""

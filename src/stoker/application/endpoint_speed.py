@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from stoker.application.calibration_rounds import Size, Sizes, measure_rounds
+from stoker.application.calibration_rounds import RoundSizes, Size, measure_rounds
 from stoker.application.capacity_options import find_options
 from stoker.application.capacity_request import CapacityRequest
 from stoker.checks.bench.concurrency_sweep import BenchTarget
@@ -76,10 +76,10 @@ def _served(wanted: CapacityRequest) -> Option:
     return whole[0]
 
 
-def _sizes(max_model_len: int | None) -> Sizes:
+def _sizes(max_model_len: int | None) -> RoundSizes:
     """What is sent to an endpoint of this context, if it advertises one."""
     most = max(_ALONE_CHARS) if max_model_len is None else _TOKEN_CHARS * max_model_len
-    return Sizes(
+    return RoundSizes(
         alone=[(chars, _ANSWER_TOKENS) for chars in _ALONE_CHARS if chars <= most],
         together=(_TOGETHER_CHARS, _ANSWER_TOKENS),
         light=(replace(_LIGHT_PROMPT, most=min(most, _LIGHT_PROMPT.most)), _LIGHT_ANSWER),

@@ -18,8 +18,8 @@ from stoker.application.calibration_rounds import (
     LIGHT,
     LIGHT_REQUESTS,
     MOST_S,
+    RoundSizes,
     Size,
-    Sizes,
     capacity_per_s,
     measure_rounds,
 )
@@ -42,7 +42,7 @@ PLANNED = LlamaCppReplica(
     StepTimes.of_rates(prefill_tokens_per_s=2000, decode_tokens_per_s=100), n_slots=4, n_ctx=4096
 )
 PROMPT, ANSWER = LogNormal(800, 0.5, 100, 3000), LogNormal(30, 0.5, 4, 100)
-SIZES = Sizes(
+SIZES = RoundSizes(
     alone=[(size, 30) for size in (200, 200, 1000, 3000)],
     together=(800, 40),
     light=(PROMPT, ANSWER),
