@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker import engines
 from stoker.application import measured_memory, measured_speed, tuned_arguments
@@ -92,20 +92,22 @@ def choose(request: LaunchRequest, machine: HostFacts) -> Choice:
     choice = _chosen(request, machine)
     if request.completion is None or not choice.startable:
         return choice
-    return with_completion(choice, _chosen, _requirements(request, machine, choice.purpose))
+    requirements = replace(_requirements(request, machine), purpose=choice.purpose)
+    return with_completion(choice, _chosen, requirements)
 
 
 def _chosen(request: LaunchRequest, machine: HostFacts) -> Choice:
     """The best of all, alone on the machine."""
     offers = candidates(request, machine)
     open_ = [offer.candidate for offer in offers if offer.obstacle is None]
-    purpose, plans, problem = _best(request, machine, open_)
-    blocked = _blocked(request, machine, purpose, [offer for offer in offers if offer.obstacle])
+    requirements = _requirements(request, machine)
+    purpose, plans, problem = _best(_purposes(request), machine, requirements, open_)
+    requirements = replace(requirements, purpose=purpose)
+    blocked = _blocked(machine, requirements, [offer for offer in offers if offer.obstacle])
     if problem is None:
         # What `stoker tune` found holds on the machine where it was found.
         startable = tuned_arguments.applied(plans, machine.host) if machine.here else tuple(plans)
-        costly = _requirements(request, machine, purpose)
-        startable = tuple(_without_costly_drafts(plan, costly) for plan in startable)
+        startable = tuple(_without_costly_drafts(plan, requirements) for plan in startable)
         return Choice(request, machine, purpose, startable, tuple(blocked))
     if not blocked:
         raise problem
@@ -124,19 +126,22 @@ def _without_costly_drafts(plan: Plan, requirements: Requirements) -> Plan:
 
 
 def _best(
-    request: LaunchRequest, machine: HostFacts, offered: Sequence[Candidate]
+    purposes: Sequence[Purpose | None],
+    machine: HostFacts,
+    requirements: Requirements,
+    offered: Sequence[Candidate],
 ) -> tuple[Purpose | None, list[Plan], StokerError | None]:
     """The purpose that the machine is good for, and the plans for it, or why there are none."""
     problem: StokerError | None = None
-    for purpose in _purposes(request):
+    for purpose in purposes:
         try:
-            plans = _ranked(request, machine, purpose, offered)
+            plans = _ranked(machine, replace(requirements, purpose=purpose), offered)
         except StokerError as error:
             problem = error
             continue
-        if plans[0].usable or purpose == _purposes(request)[-1]:
+        if plans[0].usable or purpose == purposes[-1]:
             return purpose, plans, None
-    return _purposes(request)[-1], [], problem
+    return purposes[-1], [], problem
 
 
 def _purposes(request: LaunchRequest) -> tuple[Purpose | None, ...]:
@@ -146,12 +151,8 @@ def _purposes(request: LaunchRequest) -> tuple[Purpose | None, ...]:
 
 
 def _ranked(
-    request: LaunchRequest,
-    machine: HostFacts,
-    purpose: Purpose | None,
-    offered: Sequence[Candidate],
+    machine: HostFacts, requirements: Requirements, offered: Sequence[Candidate]
 ) -> list[Plan]:
-    requirements = _requirements(request, machine, purpose)
     plans = rank(machine.host, offered, requirements, machine.gpu)
     if not machine.here:
         return plans
@@ -159,11 +160,9 @@ def _ranked(
     return reordered(measured_speed.corrected(plans, machine.host, need_of(requirements)))
 
 
-def _requirements(
-    request: LaunchRequest, machine: HostFacts, purpose: Purpose | None
-) -> Requirements:
+def _requirements(request: LaunchRequest, machine: HostFacts) -> Requirements:
+    """What is asked of plans, but for the purpose; reads what was measured on the machine."""
     return Requirements(
-        purpose=purpose,
         users=request.users,
         context=request.context,
         parallel=request.parallel,
@@ -177,15 +176,12 @@ def _requirements(
 
 
 def _blocked(
-    request: LaunchRequest,
-    machine: HostFacts,
-    purpose: Purpose | None,
-    offers: Sequence[Offer],
+    machine: HostFacts, requirements: Requirements, offers: Sequence[Offer]
 ) -> list[BlockedPlan]:
     """Plans for what can't be started: for what it would be good for."""
     obstacles = {_key(offer.candidate.model, offer.candidate.engine): offer for offer in offers}
     try:
-        plans = _ranked(request, machine, purpose, [offer.candidate for offer in offers])
+        plans = _ranked(machine, requirements, [offer.candidate for offer in offers])
     except StokerError:
         return []
     found = []
