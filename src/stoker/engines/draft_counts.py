@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from stoker.engines import http_json
 from stoker.engines.base import Backend
+from stoker.engines.metric_values import metric_values
 from stoker.engines.registry import lookup
 from stoker.planning.draft_use import DraftCounts
 
@@ -34,13 +34,7 @@ async def draft_counts(http: aiohttp.ClientSession, backend: Backend) -> DraftCo
 def counts_in(metrics: bytes, prefix: str) -> DraftCounts | None:
     """The counts of all copies of an engine. Raises ``ValueError`` for one that is no number."""
     names = (f"{prefix}spec_decode_{name}_total" for name in _COUNTERS)
-    counts = [_sum(metrics, name) for name in names]
-    if None in counts:
+    found = [metric_values(metrics, [name]) for name in names]
+    if not all(found):
         return None
-    steps, drafted, accepted = (int(count or 0) for count in counts)
-    return DraftCounts(steps, drafted, accepted)
-
-
-def _sum(metrics: bytes, name: str) -> float | None:
-    found = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? (\S+)$".encode(), metrics, re.MULTILINE)
-    return sum(map(float, found)) if found else None
+    return DraftCounts(*(int(sum(copies)) for copies in found))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from stoker.engines import http_json
 from stoker.engines.base import Backend, ServedModel
+from stoker.engines.metric_values import metric_values
 from stoker.engines.registry import lookup
 
 if TYPE_CHECKING:
@@ -37,7 +37,5 @@ async def kv_cache_use(
 
 def _mean(metrics: bytes, names: Iterable[str]) -> float | None:
     """The mean over the copies of an engine, each of which reports its own cache."""
-    any_name = "|".join(map(re.escape, names))
-    found = re.findall(rf"^(?:{any_name})(?:\{{.*\}})? (\S+)$".encode(), metrics, re.MULTILINE)
-    values = [min(1.0, max(0.0, float(value))) for value in found]
+    values = [min(1.0, max(0.0, value)) for value in metric_values(metrics, names)]
     return sum(values) / len(values) if values else None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stoker.engines import http_json
 from stoker.engines.base import Backend, SavedSlot, SlotFiles
-from stoker.engines.llama_cpp.llama_drafts import KIND, OFF
+from stoker.engines.llama_cpp import llama_drafts
 from stoker.planning import Plan
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def key(plan: Plan) -> str | None:
     """
     if plan.slot_bytes_per_token is None or plan.model.path is None:
         return None
-    if plan.argument(KIND) not in (None, OFF):
+    if llama_drafts.drafts(plan):
         return None
     if plan.argument(FOLDER) is not None:
         return None

@@ -94,13 +94,13 @@ def llama_speed(
     flops = 2 * _multiply_adds(count, architecture) + 2 * context_tokens * _attention_width(
         architecture
     )
+    draft_bytes = head_bytes(model) + weights * count.embedding / count.total
     bytes_s, flops_s = bandwidth(cpu), _flops(cpu)
     # Further requests use what was read for the first, except that each has experts of its own.
     own_bytes = weights * _share_routed(count, architecture)
     if gpu is None or gpu_share <= 0:
         further_s = _FURTHER_PROMPT_TOKENS * flops / flops_s + own_bytes / bytes_s
-        draft_s = (head_bytes(model) + weights * count.embedding / count.total) / bytes_s
-        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s, draft_s)
+        return LlamaSpeed(bytes_s / read_bytes, flops_s / flops, further_s, draft_bytes / bytes_s)
     bandwidth_share = _SHARED_BANDWIDTH_SHARE if gpu.unified else _CARD_BANDWIDTH_SHARE
     gpu_bytes_s = bandwidth_share * (gpu.bandwidth_bytes_per_s or bytes_s)
     gpu_flops_s = min(_GPU_FLOPS_SHARE * gpu.flops.get("fp16", 10 * flops_s), _GPU_FLOPS_MOST)
@@ -119,8 +119,7 @@ def llama_speed(
         / ((read_bytes - own_bytes) * byte_s + own_bytes * routed_byte_s + launches_s),
         prefill_tokens_per_s=1 / prompt_s,
         further_s=_FURTHER_PROMPT_TOKENS * arithmetic_s + own_bytes * routed_byte_s,
-        draft_s=(head_bytes(model) + weights * count.embedding / count.total) * byte_s
-        + _DENSE_LAYER_S,
+        draft_s=draft_bytes * byte_s + _DENSE_LAYER_S,
     )
 
 
