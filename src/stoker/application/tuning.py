@@ -142,16 +142,7 @@ def _spec() -> LaunchSpec:
             f"{spec.options.adopted} was started by you, with its own arguments.",
             "Tune what `stoker up` has started.",
         )
-    model = spec.plan.model
-    if model.architecture is None and model.path is not None:
-        loaded = models.load(model.path)
-        model = replace(
-            model,
-            architecture=loaded.architecture,
-            has_mtp_head=loaded.has_mtp_head,
-            mtp_head_bytes=loaded.mtp_head_bytes,
-        )
-    return replace(spec, plan=replace(spec.plan, model=model))
+    return replace(spec, plan=replace(spec.plan, model=models.read_again(spec.plan.model)))
 
 
 def _trials(spec: LaunchSpec, machine: Host) -> tuple[Trial, ...]:

@@ -41,6 +41,7 @@ from stoker.models.model_resolver import (
     load,
     named,
     offered,
+    read_again,
     resolve,
     with_files,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "nearest_models",
     "offered",
     "ollama_file",
+    "read_again",
     "resolve",
     "smallest_that_fill_in",
     "with_files",

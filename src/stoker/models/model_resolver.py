@@ -271,6 +271,15 @@ def _read(model: Model, path: Path) -> Model:
     )
 
 
+def read_again(model: Model) -> Model:
+    """``model`` with the facts of its files where its shape was left out, as in a deployment's
+    file. Raises ``StokerError`` where they can't be read.
+    """
+    if model.architecture is not None or model.path is None:
+        return model
+    return _read(model, model.path)
+
+
 # --- names -----------------------------------------------------------------------------------
 
 

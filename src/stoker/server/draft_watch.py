@@ -150,10 +150,8 @@ class DraftWatch:
 def _cost(plan: Plan, drafting: Drafting) -> tuple[Host, DraftCost | None]:
     """This machine, and what the drafts cost on it. May take half a second."""
     machine = host.detect(paths.cache_dir(), ask_hub=False)
-    if plan.model.architecture is None and plan.model.path is not None:
-        # The deployment's file leaves it out: it can be read again.
-        with suppress(StokerError, OSError):
-            plan = replace(plan, model=models.load(plan.model.path))
+    with suppress(StokerError, OSError):
+        plan = replace(plan, model=models.read_again(plan.model))
     first = machine.gpus[0] if machine.gpus and plan.gpus else None
     gpu = host.lookup_gpu(first.name, first.memory_total_bytes) if first else None
     return machine, drafting.cost(plan, machine, gpu)
