@@ -53,12 +53,9 @@ interface Sent {
   endedAt?: number;
 }
 const sent: Sent[] = [];
-/** From the last key to the suggestion, to the longest that it grew to, and to the parts of the last
- * request. `shown` is how many characters there were at both times. */
+/** From the last key to the suggestion, and to the parts of the last request. */
 interface Pause {
   readonly waitedMs: number;
-  readonly wholeMs: number;
-  readonly shown: readonly [number, number];
   readonly beganMs: number;
   readonly firstMs: number;
   readonly endedMs: number;
@@ -139,7 +136,8 @@ class Typist {
   private typedSince = "";
   private asked = new host.CancellationTokenSource();
   private lastKeyAt = 0;
-  private seen: { readonly at: number; readonly chars: number }[] = [];
+  /** When the suggestion came for which the person waits. */
+  private shownAt: number | undefined;
 
   constructor(private readonly session: EditorSession) {
     host.runnable.set("editor.action.inlineSuggest.trigger", () => void this.ask(this.asked.token, true));
@@ -166,14 +164,11 @@ class Typist {
 
   /** From the last key to the suggestion; undefined where none came. */
   get waited(): Pause | undefined {
-    const [first, last] = [this.seen[0], this.seen.at(-1)];
-    if (!first || !last) return undefined;
+    if (this.shownAt === undefined) return undefined;
     const { beganAt, firstAt = NaN, endedAt = NaN } = sent.at(-1) ?? { beganAt: NaN };
     const since = (at: number) => at - this.lastKeyAt;
     return {
-      waitedMs: since(first.at),
-      wholeMs: since(last.at),
-      shown: [first.chars, last.chars],
+      waitedMs: since(this.shownAt),
       beganMs: since(beganAt),
       firstMs: since(firstAt),
       endedMs: since(endedAt),
@@ -200,7 +195,7 @@ class Typist {
   private askedAnew(): host.CancellationTokenSource {
     this.asked.cancel();
     this.asked = new host.CancellationTokenSource();
-    this.seen = [];
+    this.shownAt = undefined;
     return this.asked;
   }
 
@@ -226,7 +221,7 @@ class Typist {
       if (last) last.wasShown = true;
     }
     [this.onScreen, this.lastShown, this.typedSince] = [text, text, ""];
-    this.seen.push({ at: performance.now(), chars: text.length });
+    this.shownAt ??= performance.now();
   }
 
   private goesOn(text: string): boolean {
